@@ -1,0 +1,1 @@
+"""Samples without torch: rings, the input timeline, resampling, mixing, files."""

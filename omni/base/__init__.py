@@ -1,0 +1,1 @@
+"""Grid of time, strict configuration, the vocabulary of events, and errors. Imports nothing of omni."""

@@ -1,0 +1,1 @@
+"""Conversations made on the fly: skills, voices, rooms, alignment, streams."""

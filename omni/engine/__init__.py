@@ -1,0 +1,1 @@
+"""One model, many conversations: slots, scheduler, runner, engine and worker."""

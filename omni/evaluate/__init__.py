@@ -1,0 +1,1 @@
+"""Scripted conversations and the numbers agents are judged by."""

@@ -1,0 +1,1 @@
+"""The duplex model: ears, connector, language model, synthesizer, vocoder."""

@@ -1,0 +1,1 @@
+"""HTTP, signalling, the page, protocol adapters, limits, metrics."""

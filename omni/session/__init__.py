@@ -1,0 +1,1 @@
+"""One conversation without its network: block clock, floor, epochs, what was heard."""

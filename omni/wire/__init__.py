@@ -1,0 +1,1 @@
+"""Pure codec between bytes or JSON and the events of omni.base."""
