@@ -1,0 +1,49 @@
+"""What every test may use: `need()` skips with a reason, or fails where the machine promised to have everything."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+_PROBES = {
+    "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
+    "pulseaudio": lambda: shutil.which("pulseaudio") and shutil.which("pactl"),
+    "node": lambda: shutil.which("node"),
+}
+
+
+def _portaudio() -> bool:
+    try:
+        import sounddevice  # noqa: F401  (loading it is the probe)
+    except OSError:
+        return False
+    return True
+
+
+_PROBES["portaudio"] = _portaudio
+
+
+def need(what: str) -> str:
+    """Skip the calling test unless `what` is on this machine; with OMNI_REQUIRE_ALL=1 its absence is a failure.
+
+    Returns the program's path where it is a program.
+    """
+    found = _PROBES[what]()
+    if not found:
+        if os.environ.get("OMNI_REQUIRE_ALL") == "1":
+            pytest.fail(f"{what} is missing on a machine that must have it")
+        pytest.skip(f"{what} is not installed")
+    return str(found)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The suite tests the installed package: a checkout that shadows it would hide packaging faults."""
+    import omni
+
+    checkout = Path(__file__).resolve().parent.parent
+    installed = Path(omni.__file__).resolve().parent
+    if installed == checkout / "omni" and os.environ.get("OMNI_ALLOW_CHECKOUT") != "1":
+        raise pytest.UsageError(
+            "omni is imported from the checkout, not from an installation; run `pip install '.[test]'` and `pytest`, or "
+            "set OMNI_ALLOW_CHECKOUT=1 to test an editable install on purpose")
