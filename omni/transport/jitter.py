@@ -49,7 +49,7 @@ class PromptBuffer(JitterBuffer):
         if self._newest is not None:
             ahead = (packet.sequence_number - self._newest) & 0xFFFF
             behind = (self._newest - packet.sequence_number) & 0xFFFF
-            if behind < ahead and behind < _RESTART:
+            if behind <= ahead and behind < _RESTART:
                 self.counters.late += 1
                 return False, None
             if ahead < behind:

@@ -16,6 +16,7 @@ import fractions
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,18 +34,19 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcconfiguration import RTCBundlePolicy
 
+from omni.audio.resampling import Resampler
 from omni.base.errors import WireError
 from omni.base.events import AudioReady
 from omni.base.timebase import Timebase
 from omni.transport.jitter import PromptBuffer, check_aiortc, replace_jitter_buffer
 from omni.transport.outgoing import FRAME_MS, Frame, OutgoingAudio
-from omni.transport.rates import FACTOR, Decimator, Interpolator
 from omni.transport.sdp import check_offer
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "oai-events"
 OPUS_HZ = 48_000
+_FRAME_SAMPLES = OPUS_HZ * FRAME_MS // 1000
 _FRAME_NS = FRAME_MS * 1_000_000
 _RESYNC_NS = 100_000_000
 _MAX_FRAMES_WAITING = 25        # 0.5 s of received frames; more means the event loop stood still
@@ -121,13 +123,14 @@ class PacedTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, outgoing: OutgoingAudio, counters: CallCounters):
+    def __init__(self, timebase: Timebase, outgoing: OutgoingAudio, counters: CallCounters):
         super().__init__()
         self._outgoing = outgoing
         self._counters = counters
-        self._interpolator = Interpolator()
+        self._resampler = Resampler(timebase.sample_rate_hz, OPUS_HZ)
+        self._ready = np.zeros(0, np.float32)   # resampled and not yet sent: less than one frame
         self._due_ns: int | None = None
-        self._pts = -OPUS_HZ * FRAME_MS // 1000
+        self._pts = -_FRAME_SAMPLES
         self.frames = 0
         self.sent: deque[tuple[int, int]] = deque(maxlen=1000)  # (pts at 48 kHz, one past the last sample), 20 s
 
@@ -139,18 +142,21 @@ class PacedTrack(MediaStreamTrack):
         due = now if self._due_ns is None else self._due_ns + _FRAME_NS
         if now < due:
             await asyncio.sleep((due - now) / 1e9)
-        self._pts += OPUS_HZ * FRAME_MS // 1000
+        self._pts += _FRAME_SAMPLES
         if now - due > _RESYNC_NS:
             # Media time moves on with the wall clock, so that the receiver conceals the hole instead of lagging.
             lost_frames = (now - due) // _FRAME_NS
             due += lost_frames * _FRAME_NS
-            self._pts += lost_frames * OPUS_HZ * FRAME_MS // 1000
+            self._pts += lost_frames * _FRAME_SAMPLES
             self._counters.resyncs += 1
         self._due_ns = due
         return self._frame(self._outgoing.pull())
 
     def _frame(self, pulled: Frame) -> av.AudioFrame:
-        samples = self._interpolator.process(pulled.samples)
+        samples = np.concatenate((self._ready, self._resampler.process(pulled.samples)))
+        if len(samples) < _FRAME_SAMPLES:   # the first frame waits for the filter's right half: 2 ms of silence once
+            samples = np.concatenate((np.zeros(_FRAME_SAMPLES - len(samples), np.float32), samples))
+        samples, self._ready = samples[:_FRAME_SAMPLES], samples[_FRAME_SAMPLES:]
         linear = np.clip(np.rint(samples * 32_767), -32_768, 32_767).astype(np.int16)
         frame = av.AudioFrame(format="s16", layout="mono", samples=len(linear))
         frame.planes[0].update(linear.tobytes())
@@ -158,6 +164,34 @@ class PacedTrack(MediaStreamTrack):
         self.frames += 1
         self.sent.append((self._pts, pulled.at))
         return frame
+
+
+class _IncomingAudio:
+    """Decoded frames to mono samples at the model's rate, each stretch between two gaps with its place in time."""
+
+    def __init__(self, timebase: Timebase, heard: Callable[[np.ndarray, int], None], counters: CallCounters):
+        self._rate_hz = timebase.sample_rate_hz
+        self._heard = heard
+        self._counters = counters
+        self._resampler = Resampler(OPUS_HZ, self._rate_hz)
+        self._expected: int | None = None   # pts of the next frame
+        self._at = 0                        # of the next sample given on, at the model's rate
+
+    def push(self, frame: av.AudioFrame) -> None:
+        """s16 packed, any number of channels, 48 kHz."""
+        if frame.pts != self._expected:
+            if self._expected is not None:
+                self._counters.gaps += 1
+                self._give(self._resampler.flush())
+            self._at = frame.pts * self._rate_hz // OPUS_HZ
+        self._expected = frame.pts + frame.samples
+        linear = frame.to_ndarray().reshape(frame.samples, -1)
+        self._give(self._resampler.process(linear.mean(axis=1, dtype=np.float32) / np.float32(32_768)))
+
+    def _give(self, samples: np.ndarray) -> None:
+        if len(samples):
+            self._heard(samples, self._at)
+            self._at += len(samples)
 
 
 @dataclass(eq=False)
@@ -173,12 +207,10 @@ class Call:
 
     def __post_init__(self) -> None:
         check_aiortc()
-        if self.timebase.sample_rate_hz * FACTOR != OPUS_HZ:
-            raise ValueError(f"WebRTC needs a model at {OPUS_HZ // FACTOR} Hz, not {self.timebase.sample_rate_hz}")
         self.counters = CallCounters()
         self.outgoing = OutgoingAudio(self.timebase, self.peer.discarded)
         self.incoming: PromptBuffer | None = None
-        self._track = PacedTrack(self.outgoing, self.counters)
+        self._track = PacedTrack(self.timebase, self.outgoing, self.counters)
         self._remote: MediaStreamTrack | None = None
         self._channel: RTCDataChannel | None = None
         self._pending: deque[tuple[str, bool]] = deque()
@@ -340,7 +372,7 @@ class Call:
     # ---- tasks
 
     async def _listen(self, track: MediaStreamTrack) -> None:
-        decimator, expected = Decimator(), None
+        incoming = _IncomingAudio(self.timebase, self.peer.heard, self.counters)
         while True:
             try:
                 frame = await track.recv()
@@ -349,14 +381,8 @@ class Call:
                 return
             if track._queue.qsize() > _MAX_FRAMES_WAITING:
                 self.counters.skipped_frames += 1
-                continue
-            if expected is not None and frame.pts != expected:
-                self.counters.gaps += 1
-                decimator.reset()
-            expected = frame.pts + frame.samples
-            linear = frame.to_ndarray().reshape(frame.samples, -1)
-            mono = linear.mean(axis=1, dtype=np.float32) / np.float32(32_768)
-            self.peer.heard(decimator.process(mono), frame.pts // FACTOR)
+            else:
+                incoming.push(frame)
 
     async def _watch(self) -> None:
         """End a call from which nothing comes: no media, no reports, no consent."""

@@ -1,0 +1,104 @@
+"""Configuration of `omni serve`; configs/serve/default.yaml holds the same values with their reasons."""
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from omni.transport.webrtc import IceServer
+
+
+@dataclass(frozen=True, slots=True)
+class ServeLimits:
+    """Bounds of what one server takes on.
+
+    Attributes:
+        sessions: conversations at once; the engine has as many slots.
+        connections: open WebSockets, with or without a session.
+        connects_burst, connects_per_s: token bucket of new connections for each address (IPv6: each /64).
+        start_s: seconds from an open WebSocket to its session.start.
+        idle_s: seconds in which neither side says anything, after which a session ends.
+        session_s: seconds after which a session ends.
+        stall_s: seconds a WebSocket reader may stand still.
+        heartbeat_s: seconds between WebSocket pings; a client that answers none is gone.
+        shutdown_s: seconds in which conversations are ended at SIGINT or SIGTERM.
+    """
+
+    sessions: int = 4
+    connections: int = 64
+    connects_burst: int = 20
+    connects_per_s: float = 1.0
+    start_s: float = 10.0
+    idle_s: float = 600.0
+    session_s: float = 3600.0
+    stall_s: float = 2.0
+    heartbeat_s: float = 10.0
+    shutdown_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeWebRtc:
+    """Bounds and servers of WebRTC calls; see `omni.transport.webrtc.WebRtcSettings`.
+
+    Attributes:
+        ice_servers: STUN and TURN servers this server uses itself; none by default. An unreachable one costs 5 s a call.
+        max_candidates: remote candidates in one offer.
+        connect_s: seconds from the answer until media must flow.
+        silence_s: seconds without any packet, after which the peer is taken for gone.
+    """
+
+    ice_servers: tuple[IceServer, ...] = ()
+    max_candidates: int = 64
+    connect_s: float = 15.0
+    silence_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """Everything `omni serve` can be told.
+
+    Attributes:
+        host: address to bind; anything but a loopback address needs `token` and `https`.
+        port: TCP port; 0 lets the system choose.
+        https: serve TLS with a certificate made at the start, signed by itself.
+        token: secret every request to /v1 and /metrics must carry; "" for none.
+        model: name of shipped weights or a folder.
+        device: "cpu" or "cuda".
+        threads: of the engine; null leaves it to torch.
+        allowed_hosts: names besides the server's own addresses that a Host header may carry.
+        allowed_origins: pages of other origins that may connect, such as "https://example.org".
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    https: bool = False
+    token: str = ""
+    model: str = "tiny"
+    device: str = "cpu"
+    threads: int | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    limits: ServeLimits = field(default_factory=ServeLimits)
+    webrtc: ServeWebRtc = field(default_factory=ServeWebRtc)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port {self.port} is not within 0 to 65535")
+        if self.token and (len(self.token) < 8 or not self.token.isascii() or not self.token.isprintable()
+                           or any(c in self.token for c in " ,;&#?\"")):
+            raise ValueError("token needs 8 or more printable ASCII characters, none of them a space or one of ,;&#?\"")
+        if not is_loopback(self.host) and not (self.token and self.https):
+            raise ValueError(f"binding {self.host} lets others in: it needs a token and TLS (--token ... --https)")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server bound to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
