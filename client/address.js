@@ -1,0 +1,38 @@
+/** Where the server of this page is, and the token it wants from callers that are not on its own machine. */
+
+const PATH = "v1/live/sessions";
+
+/**
+ * The token stands in the fragment (`https://host/#token=...`), which browsers never send to a server; it is taken out
+ * of the address bar so that it is not shared by a copied link, and kept for this tab.
+ * @param {Location} location
+ * @param {History} history
+ * @param {Storage} storage
+ * @returns {string | null}
+ */
+export function takeToken(location, history, storage) {
+  const found = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (found) {
+    storage.setItem("omni.token", found);
+    history.replaceState(null, "", location.pathname + location.search);
+  }
+  return found ?? storage.getItem("omni.token");
+}
+
+/** @param {string} base Address of the page. @returns {string} */
+export function sessionsUrl(base) {
+  return new URL(PATH, base).href;
+}
+
+/**
+ * A browser's WebSocket cannot carry a header, so the token goes into the query there.
+ * @param {string} base
+ * @param {string | null} token
+ * @returns {string}
+ */
+export function socketUrl(base, token) {
+  const url = new URL(PATH, base);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  if (token) url.searchParams.set("token", token);
+  return url.href;
+}
