@@ -3,7 +3,7 @@
 import ipaddress
 from dataclasses import dataclass, field
 
-from omni.transport.webrtc import IceServer
+from omni.transport.webrtc import WebRtcSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +40,6 @@ class ServeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class ServeWebRtc:
-    """Bounds and servers of WebRTC calls; see `omni.transport.webrtc.WebRtcSettings`.
-
-    Attributes:
-        ice_servers: STUN and TURN servers this server uses itself; none by default. An unreachable one costs 5 s a call.
-        max_candidates: remote candidates in one offer.
-        connect_s: seconds from the answer until media must flow.
-        silence_s: seconds without any packet, after which the peer is taken for gone.
-    """
-
-    ice_servers: tuple[IceServer, ...] = ()
-    max_candidates: int = 64
-    connect_s: float = 15.0
-    silence_s: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
 class ServeConfig:
     """Everything `omni serve` can be told.
 
@@ -82,7 +65,7 @@ class ServeConfig:
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     limits: ServeLimits = field(default_factory=ServeLimits)
-    webrtc: ServeWebRtc = field(default_factory=ServeWebRtc)
+    webrtc: WebRtcSettings = field(default_factory=WebRtcSettings)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:

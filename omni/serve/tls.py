@@ -31,13 +31,14 @@ def self_signed(names: Iterable[str], now: datetime.datetime) -> tuple[bytes, by
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "omni")])
+    alternatives = x509.SubjectAlternativeName([_general_name(name) for name in sorted(set(names))])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject).issuer_name(subject).public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in sorted(set(names))]), critical=False)
+        .add_extension(alternatives, critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False))
     certificate = builder.sign(key, hashes.SHA256())
