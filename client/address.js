@@ -25,14 +25,17 @@ export function sessionsUrl(base) {
 }
 
 /**
- * A browser's WebSocket cannot carry a header, so the token goes into the query there.
+ * A browser's WebSocket cannot carry a header: the token goes as a subprotocol, which no log keeps, or into the query
+ * where it has letters that a subprotocol must not have (RFC 6455 section 4.1).
  * @param {string} base
  * @param {string | null} token
- * @returns {string}
+ * @returns {{url: string, protocols: string[]}}
  */
-export function socketUrl(base, token) {
+export function socketAddress(base, token) {
   const url = new URL(PATH, base);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  if (token) url.searchParams.set("token", token);
-  return url.href;
+  if (!token) return { url: url.href, protocols: ["omni"] };
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(token)) return { url: url.href, protocols: ["omni", `omni-token.${token}`] };
+  url.searchParams.set("token", token);
+  return { url: url.href, protocols: ["omni"] };
 }

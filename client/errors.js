@@ -39,7 +39,7 @@ export function fromHttp(status, body) {
 
 /** @param {string | undefined} code @returns {boolean} Whether an error event or close says that no place is free. */
 export function isFullCode(code) {
-  return code === "session_limit_reached" || code === "server_full" || code === "capacity" || code === "server_draining";
+  return code === "session_limit_reached" || code === "capacity";
 }
 
 /** @param {unknown} error What getUserMedia threw. @returns {ConnectError} */

@@ -1,6 +1,6 @@
 /** The page: makes the parts, and carries what each one says to those that show it. */
 
-import { sessionsUrl, socketUrl, takeToken } from "./address.js";
+import { sessionsUrl, socketAddress, takeToken } from "./address.js";
 import { AnswerClock } from "./answers.js";
 import { Captions } from "./captions.js";
 import { obstacle, openMicrophone, stopStream } from "./devices.js";
@@ -39,7 +39,7 @@ const session = new Session({
   openWebRtc: (stream, hooks, signal) => openWebRtc(
     { url: sessionsUrl(document.baseURI), token, session: SESSION, microphone: stream, signal }, hooks),
   openWebSocket: (stream, hooks, signal) => openWebSocket(
-    { url: socketUrl(document.baseURI, token), session: SESSION, microphone: stream, context, signal }, hooks),
+    { ...socketAddress(document.baseURI, token), session: SESSION, microphone: stream, context, signal }, hooks),
 }, {
   onState: showState,
   onLive: beginCall,

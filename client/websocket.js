@@ -14,7 +14,7 @@ const RATE_HZ = 16_000;
 const BACKLOG_BYTES = 96_000; // about 2 s of audio waiting in the socket; what the room said before that is stale
 
 /**
- * @param {{url: string, session: object, microphone: MediaStream, context: AudioContext, signal: AbortSignal}} order
+ * @param {{url: string, protocols: string[], session: object, microphone: MediaStream, context: AudioContext, signal: AbortSignal}} order
  * @param {import("./webrtc.js").Hooks} hooks
  * @returns {Promise<import("./webrtc.js").Call>} Once the session is live. Aborting `signal` leaves nothing behind.
  * @throws {ConnectError}
@@ -71,7 +71,7 @@ class WebSocketCall {
     this.voice = destination.stream;
     this.#listen(order.microphone);
 
-    this.socket = new WebSocket(order.url);
+    this.socket = new WebSocket(order.url, order.protocols);
     this.socket.addEventListener("open", () => this.send({
       type: "session.start", session: { ...order.session, audio: { format: { type: "audio/pcm", rate: RATE_HZ } } } }));
     this.socket.addEventListener("message", (message) => this.#take(message.data));
