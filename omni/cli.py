@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 bad input or usage, 130 interrupted (what was do
 """
 
 import argparse
+import re
 import sys
 
 from omni import __version__
@@ -40,8 +41,31 @@ def _add_talk(commands) -> None:
 
 
 def _add_converse(commands) -> None:
-    parser = commands.add_parser("converse", help="one full-duplex pass over a recording")
-    parser.set_defaults(call=lambda args: 1)
+    def call(args) -> int:
+        from omni.evaluate.converse import main as converse
+        return converse(args)
+
+    parser = commands.add_parser("converse", help="one full-duplex pass over a recording", description="Let the agent "
+                                 "hear a recording as if it happened now, and write down what it answers and when.")
+    # "--echo -20,120" is a value, although it begins with a dash: argparse decides that by this expression.
+    parser._negative_number_matcher = re.compile(r"^-\d+(\.\d+)?(,.*)?$")
+    parser.add_argument("source", metavar="IN", help="recording: WAV, FLAC or Ogg, any rate, any channels")
+    parser.add_argument("--out", required=True, metavar="OUT.wav", help="gets IN's rate and length, on IN's time")
+    parser.add_argument("--events", metavar="EVENTS.jsonl", help="gets what happened, one JSON object a line")
+    parser.add_argument("--stereo", action="store_true", help="write the user left and the agent right")
+    parser.add_argument("--echo", metavar="GAIN_DB,DELAY_MS[,IR.wav]", help="feed the agent's voice back into its "
+                        "microphone, e.g. -20,120 or -12,60,room.wav")
+    parser.add_argument("--timings", metavar="T.json", help="gets compute time per block and the real-time factor")
+    _add_model(parser)
+    parser.set_defaults(call=call)
+
+
+def _add_model(parser) -> None:
+    """Which weights run where: the same for every command that runs a model in this process."""
+    parser.add_argument("--model", default="tiny", metavar="NAME|PATH", help="weights (default: tiny, shipped)")
+    parser.add_argument("--seed", type=int, default=0, help="of the conversation's random generator (default: 0)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--threads", type=int, metavar="N", help="torch threads within an operation")
 
 
 def _add_simulate(commands) -> None:
