@@ -46,6 +46,9 @@ USAGE_INTERVAL_S = 10
 """Seconds of the session's audio between two `session.usage.updated`."""
 
 
+ANY_MODEL = "omni"
+"""`session.model` of a client that takes whichever model the server has."""
+
 _EXTENSION = {base.SpeechStarted: "omni.floor", base.SpeechEnded: "omni.floor", base.SpeechHeard: "omni.heard",
               base.BlockPlayed: "omni.block"}
 
@@ -297,7 +300,7 @@ class LiveAdapter:
     def _shortcomings(self, config: SessionConfig) -> list[server.ServerEvent]:
         """What was asked for, is accepted, and has no effect: said aloud, so that nobody builds on it."""
         infos = []
-        if config.model != self._model:
+        if config.model not in (self._model, ANY_MODEL):
             infos.append(self._info("model_substituted", f"the model that answers is {self._model}"))
         if not self._follows_instructions and (config.instructions or "").strip():
             infos.append(self._info("instructions_not_followed", f"{self._model} does not follow instructions"))

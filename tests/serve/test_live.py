@@ -82,6 +82,13 @@ def test_what_has_no_effect_is_said():
     assert codes == [None, "model_substituted", "input_not_followed", "voice_substituted", "store_not_supported"]
 
 
+def test_a_client_may_take_whichever_model_there_is():
+    adapter = _adapter()
+    adapter.receive(json.dumps({"type": "session.start", "session": {"model": "omni"}}))
+    (started,) = _told(adapter.send(base.SessionStarted("live_1", 1)))
+    assert started["session"]["model"] == "omni-tiny"
+
+
 def test_an_engine_that_follows_instructions_says_nothing():
     adapter = _adapter(follows_instructions=True)
     (start,) = adapter.receive(_start(instructions="Speak French."))
