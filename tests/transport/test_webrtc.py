@@ -1,15 +1,13 @@
 """Two aiortc peers on this machine, over real ICE, DTLS and RTP."""
 
 import asyncio
-import fractions
-import time
 
-import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.jitterbuffer import JitterBuffer
 from aiortc.rtp import RtpPacket
+from peers import Client, vanish
 
 from omni.base.errors import WireError
 from omni.base.events import AudioReady
@@ -43,67 +41,6 @@ class Peer:
         for at, samples in self.stretches:
             line[at:at + len(samples)] = samples
         return line
-
-
-class Tone(MediaStreamTrack):
-    """A client's microphone: 440 Hz, 48 kHz, on a 20 ms grid."""
-
-    kind = "audio"
-
-    def __init__(self):
-        super().__init__()
-        self.count, self.start = 0, None
-
-    async def recv(self):
-        self.start = self.start or time.monotonic()
-        await asyncio.sleep(max(0.0, self.start + self.count * 0.02 - time.monotonic()))
-        at = np.arange(960) + 960 * self.count
-        frame = av.AudioFrame.from_ndarray(
-            (8000 * np.sin(2 * np.pi * 440 * at / 48_000)).astype(np.int16)[None], format="s16", layout="mono")
-        frame.pts, frame.sample_rate, frame.time_base = 960 * self.count, 48_000, fractions.Fraction(1, 48_000)
-        self.count += 1
-        return frame
-
-
-class Client:
-    """A client in a few lines: microphone, channel, and everything that came."""
-
-    def __init__(self, track=None):
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.track = track or Tone()
-        self.pc.addTrack(self.track)
-        self.channel = self.pc.createDataChannel("oai-events")
-        self.texts: list[str] = []
-        self.frames: list[tuple[float, av.AudioFrame]] = []
-        self.got_text = asyncio.Event()
-        self.channel.on("message", self._on_message)
-        self.pc.on("track", lambda track: setattr(self, "reader", asyncio.ensure_future(self._read(track))))
-        self.reader = None
-
-    def _on_message(self, text):
-        self.texts.append(text)
-        self.got_text.set()
-
-    async def _read(self, track):
-        while True:
-            frame = await track.recv()
-            self.frames.append((time.monotonic(), frame))
-
-    async def offer(self) -> str:
-        await self.pc.setLocalDescription(await self.pc.createOffer())
-        return self.pc.localDescription.sdp
-
-    async def answer(self, sdp: str):
-        await self.pc.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="answer"))
-
-    async def close(self):
-        if self.reader:
-            self.reader.cancel()
-            await asyncio.gather(self.reader, return_exceptions=True)
-        await self.pc.close()
-
-    def sound(self) -> np.ndarray:
-        return np.concatenate([frame.to_ndarray().reshape(-1, 2)[:, 0] for _, frame in self.frames]) / 32768
 
 
 class connected:
@@ -169,10 +106,7 @@ async def test_a_client_that_hangs_up_ends_the_call():
 
 async def test_the_watchdog_ends_a_call_from_which_nothing_comes():
     async with connected(silence_s=1.0) as c:
-        # The client vanishes: its sockets stay, and nothing is sent any more.
-        for transport in {c.client.pc.getSenders()[0].transport.transport}:
-            for protocol in transport._connection._protocols:
-                protocol.transport.sendto = lambda *_: None
+        vanish(c.client)
         assert "nothing was received" in await asyncio.wait_for(asyncio.shield(c.run), 8)
 
 
