@@ -116,7 +116,12 @@ class AudioReady:
 
 @dataclass(frozen=True, slots=True)
 class AgentText:
-    """A piece of the agent's speech, leaving together with the audio that carries it (span in samples)."""
+    """A piece of the agent's speech, leaving together with the audio block in which it begins.
+
+    Attributes:
+        start, end: its span in samples. A piece that sounds beyond that block ends where the block ends: how long it
+            will last is not known yet.
+    """
 
     text: str
     start: int
@@ -143,7 +148,12 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The agent gave up the floor, by itself at the end of its words or because it was interrupted."""
+    """The agent gave up the floor, by itself at the end of its words or because it was interrupted.
+
+    Attributes:
+        epoch: of the floor from now on: after an interruption a new one, so that older audio is dropped.
+        unheard: pieces that were decided on and never sounded.
+    """
 
     epoch: int
     at: int
@@ -156,6 +166,7 @@ class SpeechHeard:
     """What of one reply has really been heard so far.
 
     Attributes:
+        epoch: of the reply, as in `SpeechStarted`.
         text: the words that were played.
         estimated: True if the client sends no reports and the position was estimated.
         final: True once nothing of the reply is left to be played.
