@@ -12,21 +12,16 @@ export class Captions {
   constructor(container, aloud) {
     this.container = container;
     this.aloud = aloud;
-    /** @type {Map<number, {row: HTMLElement, body: HTMLElement, meta: HTMLElement}>} */
-    this.shown = new Map();
-    this.spoken = new Set();
-    this.lastRow = null;
-    this.latest = null;
+    this.clear();
   }
 
   clear() {
-    for (const { row } of this.shown.values()) row.remove();
-    for (const line of this.container.querySelectorAll(".seam")) line.remove();
-    this.shown.clear();
-    this.spoken.clear();
-    this.lastRow = null;
-    this.latest = null;
+    for (const part of this.container.querySelectorAll(".moment, .seam")) part.remove();
     this.aloud.textContent = "";
+    /** @type {Map<number, {cell: HTMLElement, body: HTMLElement, meta: HTMLElement}>} */
+    this.shown = new Map();
+    this.spoken = new Set();
+    this.moment = null;
   }
 
   /** A line across: what comes next is another session. @param {string} text */
@@ -35,7 +30,7 @@ export class Captions {
     line.className = "seam";
     line.textContent = text;
     this.container.append(line);
-    this.lastRow = null;
+    this.moment = null;
     this.#follow(true);
   }
 
@@ -60,16 +55,9 @@ export class Captions {
   }
 
   #begin(utterance) {
-    const before = this.latest;
-    const together = before && this.lastRow && overlap(before, { ...utterance, toMs: utterance.fromMs + 1 })
-      && !this.lastRow.querySelector(`.${utterance.side}`);
-    const row = together ? this.lastRow : document.createElement("div");
-    if (!together) {
-      row.className = "moment";
-      this.container.append(row);
-    } else row.classList.add("together");
+    const moment = this.#momentOf(utterance);
     const cell = document.createElement("article");
-    cell.className = `said ${utterance.side}`;
+    cell.className = "said";
     const who = document.createElement("h3");
     who.textContent = utterance.side === "you" ? "You" : "omni";
     const meta = document.createElement("span");
@@ -77,14 +65,31 @@ export class Captions {
     who.append(" ", meta);
     const body = document.createElement("p");
     cell.append(who, body);
-    row.append(cell);
-    this.lastRow = row;
-    if (before) this.shown.get(before.id)?.row.classList.add("past");
-    row.classList.remove("past");
-    this.latest = utterance;
-    const place = { row, body, meta };
+    moment.lanes[utterance.side].append(cell);
+    moment.last[utterance.side] = utterance;
+    moment.row.classList.toggle("together", Boolean(moment.last.you && moment.last.omni));
+    const place = { cell, body, meta };
     this.shown.set(utterance.id, place);
     return place;
+  }
+
+  /** The row of the other side's utterance if they sound at once, else a new one. */
+  #momentOf(utterance) {
+    const other = this.moment?.last[utterance.side === "you" ? "omni" : "you"];
+    const until = other?.open && other.side === "omni" ? Infinity : other?.toMs; // its next word may be on its way
+    if (other && overlap({ ...other, toMs: until }, { ...utterance, toMs: utterance.fromMs + 1 })) return this.moment;
+    const row = document.createElement("div");
+    row.className = "moment";
+    const lanes = {};
+    for (const side of ["you", "omni"]) {
+      lanes[side] = document.createElement("div");
+      lanes[side].className = `lane ${side}`;
+      row.append(lanes[side]);
+    }
+    this.container.append(row);
+    this.moment?.row.classList.add("past");
+    this.moment = { row, lanes, last: { you: null, omni: null } };
+    return this.moment;
   }
 
   #speak(utterance, text) {

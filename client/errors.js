@@ -31,7 +31,7 @@ export function isFinal(error) {
 export function fromHttp(status, body) {
   const detail = body?.message ?? `status ${status}`;
   if (status === 401 || status === 403) return new ConnectError(status === 401 ? "unauthorized" : "refused", detail);
-  if (status === 503 || isFullCode(body?.code)) return new ConnectError("full", detail);
+  if (isFullCode(body?.code)) return new ConnectError("full", detail);
   if (status === 429) return new ConnectError("too_many", detail);
   if (status >= 500 || status === 404) return new ConnectError("unreachable", detail);
   return new ConnectError("refused", detail);

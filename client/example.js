@@ -4,10 +4,11 @@ import { Timeline } from "./timeline.js";
 
 /** Who sounds for how many blocks of 80 ms: an order, a story with an "uh-huh", a "stop". */
 const SCORE = [
-  [8, "-"], [22, "you"], [6, "-"], [30, "omni"], [14, "-"], [13, "you"], [5, "-"],
+  [30, "-"], [16, "you"], [6, "-"], [24, "omni"], [26, "-"], [11, "you"], [3, "-"], [15, "you"], [7, "-"], [38, "omni"],
+  [5, "both"], [9, "you"], [5, "-"], [34, "omni"], [22, "-"], [22, "you"], [6, "-"], [30, "omni"], [14, "-"], [13, "you"], [5, "-"],
   [16, "omni"], [1, "both"], [4, "both"], [15, "omni"], [5, "both"], [4, "you"], [9, "-"],
 ];
-const ENDS_INTERRUPTED = [12]; // entries of SCORE that begin after a yield
+const ENDS_INTERRUPTED = [11, 26]; // entries of SCORE that begin after a yield
 
 /** @returns {Timeline} */
 export function exampleTimeline() {

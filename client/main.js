@@ -7,6 +7,7 @@ import { obstacle, openMicrophone, stopStream } from "./devices.js";
 import { Dialogue } from "./dialogue.js";
 import { exampleTimeline } from "./example.js";
 import { Heard } from "./heard.js";
+import { Later } from "./later.js";
 import { asHeight, Meters, prepareMeters } from "./meters.js";
 import { Preferences } from "./preferences.js";
 import { Session } from "./session.js";
@@ -39,7 +40,9 @@ const session = new Session({
   openWebRtc: (stream, hooks, signal) => openWebRtc(
     { url: sessionsUrl(document.baseURI), token, session: SESSION, microphone: stream, signal }, hooks),
   openWebSocket: (stream, hooks, signal) => openWebSocket(
-    { ...socketAddress(document.baseURI, token), session: SESSION, microphone: stream, context, signal }, hooks),
+    { ...socketAddress(document.baseURI, token), session: SESSION, microphone: stream, context, signal,
+      ask: () => fetch(sessionsUrl(document.baseURI), { headers: token ? { Authorization: `Bearer ${token}` } : {} }) },
+    hooks),
 }, {
   onState: showState,
   onLive: beginCall,
@@ -49,6 +52,8 @@ const session = new Session({
 });
 
 const heard = new Heard((event) => session.send(event), (readings) => view.showWay(readings));
+const later = new Later(() => heard.bufferMs, { setTimeout: (show, ms) => setTimeout(show, ms),
+  clearTimeout: (timer) => clearTimeout(timer), now: () => performance.now() });
 const meters = new Meters(takeLevels);
 const settings = new Settings(document, preferences, {
   onMicrophone: changeMicrophone,
@@ -77,7 +82,8 @@ async function call() {
     await prepareMeters(context);
   } catch (error) {
     if (asked !== asking) return;
-    showState("failed", { transport: null, problem: error.code ?? "microphone_failed", detail: error.detail ?? "", waitMs: null });
+    const problem = error.code ?? "microphone_failed";
+    showState("failed", { transport: null, problem, detail: error.detail ?? "", waitMs: null });
     return;
   }
   if (asked !== asking) return;
@@ -121,23 +127,6 @@ function letGo() {
   voice.srcObject = null;
   context?.suspend();
 }
-
-/** What the agent says is shown when it sounds: after what waits in the buffer, never out of order. */
-const later = {
-  due: 0,
-  round: 0,
-  /** @param {() => void} show */
-  add(show) {
-    const now = performance.now();
-    this.due = Math.max(this.due, now + heard.bufferMs);
-    const { round } = this;
-    setTimeout(() => { if (round === this.round) show(); }, this.due - now);
-  },
-  drop() {
-    this.round += 1;
-    this.due = 0;
-  },
-};
 
 function takeEvent(event) {
   switch (event.type) {
@@ -206,6 +195,5 @@ window.addEventListener("online", () => session.returnNow());
 window.addEventListener("pagehide", () => session.hangUp());
 document.addEventListener("visibilitychange", () => { if (!document.hidden) session.returnNow(); });
 
-const problem = obstacle();
-if (problem) view.explain(problem);
+if (obstacle()) view.explain(obstacle());
 settings.applySpeaker();

@@ -42,7 +42,7 @@ export function prepareMeters(context) {
   return context.audioWorklet.addModule(new URL("./worklets/level.js", import.meta.url));
 }
 
-/** @param {number} level RMS, full scale 1. @returns {number} 0 to 1 as an eye expects it: 48 dB of range. */
+/** @param {number} level RMS, full scale 1. @returns {number} 0 to 1, so that quiet speech shows and loud speech fits. */
 export function asHeight(level) {
-  return Math.max(0, Math.min(1, (20 * Math.log10(level + 1e-6) + 54) / 48));
+  return Math.min(1, 2.1 * Math.sqrt(level));
 }

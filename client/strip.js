@@ -1,12 +1,12 @@
 /**
  * Draws the timeline as a recorder would: paper runs to the left, the pen stands at the right.
  *
- *        0.48 s            held
- *         ├──┤            ├────┤
- *     ▂▅▇▅▂              ▂▅▂        ▂▆▇▅▂                 you, above the line
+ *        0.48 s            held     yielded
+ *         ├──┤             ├──┤      ├────┤
+ *     ▂▅▇▅▂                ▂▅▂       ▂▆▇▅▂                you, above the line
  *     ──────────────────────────────────────────┃
- *            ▂▅▇▅▇▅▂▅▇▅▇▅▂▅▇▅▇▅▂▅▇▅▇│                     the agent, below it
- *            ░░░░░░░░░░░░░░░░░░░░░░░│ yielded              who holds the floor
+ *            ▂▅▇▅▇▅▂▅▇▅▇▅▂▅▇▅▇▅▂▅▇▅▇▅▇▅▂▅▇│               the agent, below it
+ *            ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░│               while it holds the floor
  *     0:05            0:10            0:15
  */
 
@@ -105,7 +105,7 @@ export class Strip {
     ink.font = LABEL;
     ink.textAlign = "center";
     const seconds = 1000 / BLOCK_MS;
-    for (let second = Math.max(0, Math.floor(first / seconds)); second <= now / seconds; second += 1) {
+    for (let second = Math.floor(first / seconds); second <= now / seconds; second += 1) {
       const at = Math.round(x(second * seconds)) + 0.5;
       const fifth = second % 5 === 0;
       ink.strokeStyle = colours.line;
@@ -115,7 +115,7 @@ export class Strip {
       ink.lineTo(at, height - BOTTOM);
       ink.stroke();
       ink.globalAlpha = 1;
-      if (!fifth || at < 16 || at > width - 60) continue;
+      if (!fifth || second < 0 || at < 16 || at > width - 60) continue;
       ink.fillStyle = colours.soft;
       ink.fillText(asClock(second * 1000), at, height - 6);
     }
@@ -176,19 +176,12 @@ export class Strip {
       if (mark.to < first) continue;
       const from = Math.round(x(mark.from)) + 0.5;
       const to = Math.round(x(mark.to)) + 0.5;
-      if (mark.kind === "yielded") {
-        ink.strokeStyle = colours.omni;
-        line(ink, to, TOP - 4, to, height - BOTTOM);
-        ink.fillStyle = colours.omni;
-        ink.textAlign = "left";
-        ink.fillText("yielded", to + 5, height - BOTTOM - 7);
-        continue;
-      }
-      const text = mark.kind === "held" ? "held" : `${(mark.ms / 1000).toFixed(2)} s`;
-      ink.strokeStyle = mark.kind === "held" ? colours.omni : colours.ink;
+      const answer = mark.kind === "answer";
+      ink.strokeStyle = answer ? colours.ink : colours.omni;
       line(ink, from, TOP - 8, to, TOP - 8);
-      line(ink, from, TOP - 11, from, mark.kind === "held" ? TOP - 5 : axis);
-      line(ink, to, TOP - 11, to, mark.kind === "held" ? TOP - 5 : axis);
+      line(ink, from, TOP - 11, from, answer ? axis : TOP - 5);
+      line(ink, to, TOP - 11, to, answer ? axis : mark.kind === "yielded" ? height - BOTTOM : TOP - 5);
+      const text = answer ? `${(mark.ms / 1000).toFixed(2)} s` : mark.kind;
       const middle = (from + to) / 2;
       const half = ink.measureText(text).width / 2;
       if (middle - half < free) continue;

@@ -5,7 +5,7 @@
  * the choice of speaker work as they do over WebRTC.
  */
 
-import { ConnectError, isFullCode } from "./errors.js";
+import { ConnectError, fromHttp, isFullCode } from "./errors.js";
 import { readEvent } from "./events.js";
 import { decodePcm16, encodePcm16 } from "./pcm.js";
 import { encodeClientEvent } from "./protocol.js";
@@ -14,7 +14,9 @@ const RATE_HZ = 16_000;
 const BACKLOG_BYTES = 96_000; // about 2 s of audio waiting in the socket; what the room said before that is stale
 
 /**
- * @param {{url: string, protocols: string[], session: object, microphone: MediaStream, context: AudioContext, signal: AbortSignal}} order
+ * @param {{url: string, protocols: string[], session: object, microphone: MediaStream, context: AudioContext,
+ *   ask: () => Promise<Response>, signal: AbortSignal}} order `ask` puts the same wish as a plain request: a browser does
+ *   not tell why a handshake was refused.
  * @param {import("./webrtc.js").Hooks} hooks
  * @returns {Promise<import("./webrtc.js").Call>} Once the session is live. Aborting `signal` leaves nothing behind.
  * @throws {ConnectError}
@@ -32,7 +34,7 @@ export async function openWebSocket(order, hooks) {
     return call;
   } catch (error) {
     call.close();
-    throw error;
+    throw error.code === "unreachable" ? await askWhy(order, error) : error;
   } finally {
     order.signal.removeEventListener("abort", abort);
   }
@@ -159,5 +161,16 @@ class WebSocketCall {
     this.rejectStarted(new ConnectError(code, event.reason));
     this.close();
     if (wasLive) this.hooks.onGone(event.reason || `closed with ${event.code}`);
+  }
+}
+
+/** @returns {Promise<ConnectError>} */
+async function askWhy(order, error) {
+  try {
+    const response = await order.ask();
+    if (![401, 403, 429].includes(response.status)) return error;
+    return fromHttp(response.status, (await response.json()).error);
+  } catch {
+    return error;
   }
 }

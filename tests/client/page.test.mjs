@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { socketAddress, sessionsUrl, takeToken } from "../../client/address.js";
 import { ConnectError, describe, fromHttp, fromMicrophone, isFinal } from "../../client/errors.js";
 import { Heard } from "../../client/heard.js";
+import { Later } from "../../client/later.js";
 import { Preferences } from "../../client/preferences.js";
 
 const memory = (values = {}) => ({
@@ -35,6 +36,7 @@ test("the token leaves the address bar and is kept for the tab", () => {
 
 test("each refusal has its words", () => {
   assert.equal(fromHttp(503, { code: "session_limit_reached" }).code, "full");
+  assert.equal(fromHttp(503, { code: "server_error" }).code, "unreachable");
   assert.equal(fromHttp(429, { code: "rate_limited" }).code, "too_many");
   assert.equal(fromHttp(401, undefined).code, "unauthorized");
   assert.equal(fromHttp(502, undefined).code, "unreachable");
@@ -84,4 +86,38 @@ test("playback is reported when it has moved, and not for a call that is over", 
   heard.stop();
   for (let i = 0; i < 8; i += 1) await null;
   assert.equal(sent.length, 2);
+});
+
+test("things are shown when they sound, and never out of order when the buffer shrinks", () => {
+  let now = 0;
+  let timer = null;
+  const timers = { now: () => now, setTimeout: (call, ms) => { timer = { call, at: now + ms }; return timer; },
+    clearTimeout: () => { timer = null; } };
+  const pass = (until) => {
+    while (timer && timer.at <= until) {
+      const { call, at } = timer;
+      timer = null;
+      now = at;
+      call();
+    }
+    now = until;
+  };
+  let delay = 120.7;
+  const later = new Later(() => delay, timers);
+  const shown = [];
+  later.add(() => shown.push("floor"));
+  now = 0.4;
+  delay = 20;
+  later.add(() => shown.push("word"));
+  pass(100);
+  assert.deepEqual(shown, []);
+  pass(130);
+  assert.deepEqual(shown, ["floor", "word"]);
+  later.add(() => shown.push("next"));
+  pass(160);
+  assert.deepEqual(shown, ["floor", "word", "next"]);
+  later.add(() => shown.push("dropped"));
+  later.drop();
+  pass(1000);
+  assert.equal(shown.length, 3);
 });
