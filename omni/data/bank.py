@@ -1,0 +1,122 @@
+"""A bank of user utterances on disk: int16 audio in one file, one JSON line each.
+
+Made once by several processes (synthesis costs more than reading), then mapped into memory by every stream. Lines:
+`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`.
+"""
+
+import json
+import multiprocessing
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from omni.data import recordings, skills, voices
+from omni.data.skills import orders, smalltalk, unknown
+
+BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "really", "ah", "mhm", "yes", "sure", "hm",
+                "oh yeah", "wow", "nice", "got it"]
+STOPS = ["stop", "stop it", "please stop", "stop talking", "stop please", "okay stop", "be quiet", "enough", "that's enough",
+         "hold on", "wait", "quiet please", "wait a minute", "stop stop", "shut up"]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One line of the bank; `samples` is int16 and belongs to the map."""
+
+    samples: np.ndarray
+    text: str | None
+    reply: str
+    skill: str
+    source: str
+    dev: bool
+    facts: dict = field(default_factory=dict)
+
+
+def _draw(rng: random.Random) -> tuple[str, str, str, dict]:
+    kind = rng.random()
+    if kind < 0.74:
+        e = skills.exchange(rng)
+        return e.user, e.reply, e.skill, e.facts
+    if kind < 0.84:
+        return rng.choice(BACKCHANNELS), "", "backchannel", {}
+    if kind < 0.93:
+        return rng.choice(STOPS), "", "stop", {}
+    text = unknown.question(rng) if rng.random() < 0.5 else orders.wording(rng, orders.draw_slots(rng))
+    return "so then she said " + text + rng.choice([" and he laughed", " you know", " yesterday"]), "", "other", {}
+
+
+def _synthesise(task: tuple[int, int]) -> list[tuple[np.ndarray, dict]]:
+    seed, count = task
+    rng, made = random.Random(seed), []
+    for _ in range(count):
+        text, reply, skill, facts = _draw(rng)
+        held_out = rng.random() < 0.05
+        voice = voices.draw_voice(rng, held_out)
+        samples = voices.speak(text, voice)
+        if len(samples) < 1600:
+            continue
+        samples = samples / max(np.abs(samples).max(), 1e-3) * 0.5
+        made.append(((samples * 32767).astype(np.int16), {
+            "text": text.lower(), "reply": reply, "skill": skill, "source": f"{voice.engine}:{voice.name}",
+            "dev": held_out, "facts": facts}))
+    return made
+
+
+def _real(root: Path) -> list[tuple[np.ndarray, dict]]:
+    rng, made = random.Random(1), []
+    for r in recordings.speech(root):
+        samples = recordings.read(r.path)
+        skill, reply = "words", ""
+        if r.source == "coffee_orders":
+            skill, reply = "orders", orders.readback(r.slots, rng)
+        elif r.source == "read_sentences":
+            skill = "other"
+        elif r.text in STOPS:
+            skill = "stop"
+        elif r.text and (small := smalltalk.answer(rng, r.text)):
+            skill, reply = "smalltalk", small
+        elif r.text and all(len(w) == 1 or w in _DIGIT_WORDS for w in r.text.split()):
+            skill, reply = "readback", r.text + "."
+        samples = samples / max(np.abs(samples).max(), 1e-3) * 0.5
+        made.append(((samples * 32767).astype(np.int16), {
+            "text": r.text.lower() if r.text else None, "reply": reply, "skill": skill, "source": r.source,
+            "speaker": r.speaker, "dev": r.dev, "facts": r.slots, "name": r.path.name}))
+    return made
+
+
+_DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
+
+
+def build(folder: Path, count: int, seed: int = 0, processes: int = 2) -> None:
+    """Synthesise `count` utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = [(seed * 100_003 + i, 50) for i in range(max(1, count // 50))]
+    start = 0
+    with open(folder / "audio.i16", "wb") as audio, open(folder / "lines.jsonl", "w", encoding="utf-8") as lines:
+
+        def add(made: list[tuple[np.ndarray, dict]]) -> None:
+            nonlocal start
+            for samples, line in made:
+                audio.write(samples.tobytes())
+                lines.write(json.dumps({"start": start, "count": len(samples), **line}) + "\n")
+                start += len(samples)
+
+        add(_real(recordings.data_dir()))
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            for made in tqdm(pool.imap(_synthesise, tasks), total=len(tasks), unit="x50", desc="utterances"):
+                add(made)
+
+
+def load(folder: Path) -> list[Utterance]:
+    """Map a bank into memory."""
+    audio = np.memmap(folder / "audio.i16", np.int16, mode="r")
+    found = []
+    with open(folder / "lines.jsonl", encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            samples = audio[line["start"]:line["start"] + line["count"]]
+            found.append(Utterance(samples, line["text"], line["reply"], line["skill"],
+                                   line["source"], line["dev"], line["facts"]))
+    return found

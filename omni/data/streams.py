@@ -1,0 +1,284 @@
+"""Conversations as training batches: of characters ("words") or of sound ("duplex"), made on the fly."""
+
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.signal import fftconvolve
+from torch.utils.data import IterableDataset
+
+from omni.data import bank, conversations, recordings, skills
+from omni.data.augment import Augment
+from omni.data.conversations import BLOCK, Conversation
+from omni.data.skills import orders, unknown
+from omni.data.speaker import TextSpeaker, VoiceSpeaker
+from omni.model.connector import NUM_CHARACTERS
+from omni.model.encoder import CAPTION_SLOTS, caption_ids
+from omni.model.mouth import Mouth
+from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
+
+SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
+_WEIGHTS = {"think": 0.25, "start": 1.0, "end": 1.0, "piece": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """A line without sound, as long as its spelling suggests."""
+
+    text: str
+    reply: str
+    skill: str
+    num_samples: int
+
+
+class TextSource:
+    """Lines from the skills' texts alone."""
+
+    def draw(self, kind: str, rng: random.Random) -> TextLine | None:
+        """See `omni.data.conversations.Source`."""
+        reply, skill = "", kind
+        if kind == "turn":
+            e = skills.exchange(rng)
+            text, reply, skill = e.user, e.reply, e.skill
+        elif kind == "stop":
+            text = rng.choice(bank.STOPS)
+        elif kind == "backchannel":
+            text = rng.choice(bank.BACKCHANNELS)
+        elif kind == "other":
+            words = unknown.question(rng) if rng.random() < 0.5 else orders.wording(rng, orders.draw_slots(rng))
+            text = "so then she said " + words + rng.choice([" and he laughed", " you know", " yesterday"])
+        elif kind == "word":
+            text = rng.choice(["bed", "cat", "down", "happy", "off", "on", "up", "left", "go", "house", "marvin", "wow"])
+        else:
+            text = ""
+        seconds = max(0.3, len(text) * rng.uniform(0.052, 0.085))
+        return TextLine(text, reply, skill, int(seconds * conversations.RATE_HZ))
+
+
+def weights(target: np.ndarray) -> np.ndarray:
+    """Loss weight of each block by the kind of its target."""
+    w = np.full(len(target), _WEIGHTS["think"], np.float32)
+    w[target == START_SPEAK] = _WEIGHTS["start"]
+    w[target == END_SPEAK] = _WEIGHTS["end"]
+    w[target >= FIRST_PIECE] = _WEIGHTS["piece"]
+    return w
+
+
+def grid(talk: Conversation) -> dict[str, torch.Tensor]:
+    """Targets and inputs of the language model's side."""
+    return {"target": torch.from_numpy(talk.target), "fed": torch.from_numpy(talk.fed),
+            "backlog": torch.from_numpy(talk.waiting + 3 * talk.sounding),
+            "weight": torch.from_numpy(weights(talk.target))}
+
+
+def characters(talk: Conversation, rng: random.Random) -> torch.Tensor:
+    """What a caption head would spell, (T * SLOTS_PER_BLOCK,) int64, 0 blank: late, uneven and with errors."""
+    slots = np.zeros(talk.num_blocks * SLOTS_PER_BLOCK, np.int64)
+    samples = BLOCK // SLOTS_PER_BLOCK
+    error = rng.choice([0.0, 0.02, 0.06, 0.12])
+    for heard in talk.heard:
+        ids = caption_ids(" " + (heard.line.text or "") + " ")
+        at, late = 0, rng.uniform(0.03, 0.16) * conversations.RATE_HZ
+        for i, c in enumerate(ids):
+            if rng.random() < error:
+                c = rng.choice([0, rng.randrange(1, NUM_CHARACTERS)])
+            place = int((heard.at + late + heard.line.num_samples * (i + rng.uniform(-0.3, 0.3)) / len(ids)) // samples)
+            at = max(place, at)
+            if at < len(slots):
+                slots[at] = c
+            at += 1
+    return torch.from_numpy(slots)
+
+
+class TextConversations(IterableDataset):
+    """Batches of symbolic conversations: `characters` and the grid."""
+
+    def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int):
+        self.words, self.num_blocks, self.batch, self.seed = words, num_blocks, batch, seed
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
+        speaker, source = TextSpeaker(Pieces(self.words)), TextSource()
+        while True:
+            rows = []
+            for _ in range(self.batch):
+                talk = conversations.build(rng, self.num_blocks, source, speaker)
+                rows.append({**grid(talk), "characters": characters(talk, rng)})
+            yield {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
+
+
+# ---- sound ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SoundLine:
+    """A line with its sound, trimmed to the speech itself."""
+
+    samples: np.ndarray
+    text: str | None
+    reply: str
+    skill: str
+    num_samples: int
+    facts: dict = field(default_factory=dict)
+
+
+def active_span(x: np.ndarray) -> tuple[int, int]:
+    """First and one past the last sample of the speech in a recording, by 20 ms frames well above its floor."""
+    frames = x[:len(x) // 320 * 320].reshape(-1, 320).astype(np.float32)
+    level = np.sqrt((frames**2).mean(1)) if len(frames) else np.zeros(1, np.float32)
+    loud = np.flatnonzero(level > max(0.04 * float(level.max()), 2.5 * float(np.quantile(level, 0.1))))
+    return (int(loud[0]) * 320, int(loud[-1] + 1) * 320) if len(loud) else (0, len(x))
+
+
+class SoundSource:
+    """Lines from a bank of utterances and recordings of sounds.
+
+    Args:
+        dev: take the development set instead of the training set.
+        real: share of real recordings in the turns of skills that have them.
+    """
+
+    def __init__(self, folder: Path, dev: bool = False, real: float = 0.5):
+        root = recordings.data_dir()
+        lines = [u for u in bank.load(folder) if u.dev == dev]
+        self.real = real
+        self.turns: dict[str, dict[bool, list]] = {}
+        self.pools: dict[str, list] = {k: [] for k in ("stop", "backchannel", "other", "word")}
+        for u in lines:
+            if u.reply:
+                self.turns.setdefault(u.skill, {True: [], False: []})[":" not in u.source].append(u)
+            elif u.skill == "words" and u.text in bank.BACKCHANNELS:
+                self.pools["backchannel"].append(u)
+            elif u.skill in ("words", *self.pools):
+                self.pools["word" if u.skill == "words" else u.skill].append(u)
+        self.digits = [u for u in self.pools["word"] if u.source == "speech_commands"
+                       and u.text in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")]
+        self.sounds = [(recordings.read(r.path) * 32767).astype(np.int16) for r in recordings.sounds(root)
+                       if r.dev == dev]
+        self.shares = {"orders": 0.5, "readback": 0.17, "sums": 0.1, "stories": 0.1, "smalltalk": 0.09, "unknown": 0.04}
+
+    def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
+        """See `omni.data.conversations.Source`."""
+        if kind == "sound":
+            clip = rng.choice(self.sounds)
+            start = rng.randrange(max(1, len(clip) - 16_000))
+            clip = clip[start:start + rng.randrange(8000, 32_000)]
+            return SoundLine(clip, "", "", "sound", len(clip))
+        if kind != "turn":
+            pool = self.pools[kind]
+            return self._line(rng.choice(pool), rng) if pool else None
+        skill = rng.choices(list(self.shares), list(self.shares.values()))[0]
+        if skill == "readback" and self.digits and rng.random() < 0.2:
+            return self._strung(rng)
+        kinds = self.turns.get(skill)
+        if not kinds:
+            return None
+        pool = kinds[True] if kinds[True] and (rng.random() < self.real or not kinds[False]) else kinds[False]
+        return self._line(rng.choice(pool), rng, pause=True) if pool else None
+
+    def _strung(self, rng: random.Random) -> SoundLine:
+        chosen = [rng.choice(self.digits) for _ in range(rng.randint(1, 4))]
+        parts, texts = [], []
+        for u in chosen:
+            a, b = active_span(u.samples)
+            parts += [u.samples[a:b], np.zeros(rng.randrange(800, 4000), np.int16)]
+            texts.append(u.text)
+        samples = np.concatenate(parts[:-1])
+        text = " ".join(texts)
+        return SoundLine(samples, text, text + ".", "readback", len(samples))
+
+    def _line(self, u: bank.Utterance, rng: random.Random, pause: bool = False) -> SoundLine:
+        a, b = active_span(u.samples)
+        samples = u.samples[a:b]
+        if pause and len(samples) > 24_000 and rng.random() < 0.15:
+            samples = _hesitate(samples, rng)
+        return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts)
+
+
+def _hesitate(samples: np.ndarray, rng: random.Random) -> np.ndarray:
+    """A pause of 0.2 to 1.2 s at the quietest place in the utterance's middle."""
+    low, high = int(len(samples) * 0.25), int(len(samples) * 0.7)
+    frames = np.abs(samples[low:high // 480 * 480][: (high - low) // 480 * 480].astype(np.float32)).reshape(-1, 480)
+    at = low + int(frames.mean(1).argmin()) * 480 + 240
+    gap = np.zeros(rng.randrange(3200, 19_200), np.int16)
+    return np.concatenate([samples[:at], gap, samples[at:]])
+
+
+class SoundConversations(IterableDataset):
+    """Batches with room and own audio, caption targets and the grid."""
+
+    def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
+                 dev: bool = False):
+        self.folder, self.mouth, self.words = folder, mouth, words
+        self.num_blocks, self.batch, self.seed, self.dev = num_blocks, batch, seed, dev
+
+    def __iter__(self):
+        torch.set_num_threads(1)
+        worker = torch.utils.data.get_worker_info()
+        rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
+        root = recordings.data_dir()
+        speaker, source = VoiceSpeaker(self.mouth, Pieces(self.words)), SoundSource(self.folder, self.dev)
+        babble = [u.samples for u in source.pools["other"]]
+        augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
+        while True:
+            rows, captions = [], []
+            for _ in range(self.batch):
+                talk = conversations.build(rng, self.num_blocks, source, speaker)
+                own = talk.own_audio()
+                room = mix(talk, own, augment, rng)
+                rows.append({**grid(talk), "room": torch.from_numpy(room), "own": torch.from_numpy(own)})
+                captions.append(caption_spans(talk))
+            yield {**{k: torch.stack([r[k] for r in rows]) for k in rows[0]}, "captions": captions}
+
+
+def caption_spans(talk: Conversation) -> list[tuple[int, int, torch.Tensor]]:
+    """Stretches (first block, one past the last block, character ids) whose words are all known, far from others."""
+    lines = sorted((h for h in talk.heard if h.role != "sound"), key=lambda h: h.at)
+    spans = []
+    for i, h in enumerate(lines):
+        first, last = max(h.at // BLOCK - 1, 0), (h.at + h.line.num_samples) // BLOCK + 4
+        clear = all(o is h or o.at > last * BLOCK or o.at + o.line.num_samples < first * BLOCK for o in lines)
+        if h.line.text and clear and last <= talk.num_blocks and h.role != "other":
+            spans.append((first, last, torch.tensor(caption_ids(h.line.text))))
+    return spans
+
+
+def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Random) -> np.ndarray:
+    """The microphone: people and sounds in one room, the agent's echo, a noise floor that never stops."""
+    count = len(own)
+    near, far = np.zeros(count + 1, np.float32), np.zeros(count + 1, np.float32)
+    gain = 10 ** (rng.uniform(-6, 0) / 20)
+    for h in talk.heard:
+        x = augment.colour(np.asarray(h.line.samples, np.float32) / 32768, rng)
+        if h.role == "other":
+            track, level = far, 10 ** (rng.uniform(-22, -8) / 20)
+        elif h.role == "sound":
+            track, level = far, 10 ** (rng.uniform(-20, 0) / 20)
+        else:
+            track, level = near, gain * 10 ** (rng.uniform(-3, 3) / 20)
+        edge = min(160, len(x) // 2)
+        x[:edge] *= np.linspace(0, 1, edge)
+        x[len(x) - edge:] *= np.linspace(1, 0, edge)
+        x = x[:max(count - h.at, 0)]
+        track[h.at:h.at + len(x)] += x * level
+    room = augment.room(near[:count], rng) + augment.room(far[:count], rng, share=0.9)
+    room = augment.noise(room, rng, low_db=5)
+    room = augment.level(room, rng)
+    if rng.random() < 0.6:
+        room = room + echo(own, augment, rng)
+    return np.clip(room, -1, 1).astype(np.float32)
+
+
+def echo(own: np.ndarray, augment: Augment, rng: random.Random) -> np.ndarray:
+    """The agent's voice as the microphone hears it: late, coloured by the room, sometimes distorted."""
+    y = own
+    if rng.random() < 0.3:
+        y = np.tanh(y * rng.uniform(1, 4)) / rng.uniform(1, 3)
+    response = rng.choice(augment.rooms)[:6000]
+    y = fftconvolve(y, response)[:len(own)]
+    delay = rng.randrange(0, 6400)
+    level = 10 ** (rng.uniform(-42, -3) / 20)
+    return np.concatenate([np.zeros(delay, np.float32), y])[:len(own)].astype(np.float32) * level

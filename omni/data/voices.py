@@ -1,0 +1,97 @@
+"""Synthetic users: espeak-ng with many voices, accents, rates and pitches, and the flite voices that are not the agent.
+
+Held out from training, for development: the flite voice kal16 (another synthesis method), one accent, and every
+fourth espeak variant.
+"""
+
+import random
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import soxr
+
+from omni.base.errors import OmniError
+from omni.data.flite import Flite
+
+LETTER_NAMES = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", (
+    "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee queue are ess tea you vee double-you ex why zee"
+).split()))
+_ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan", "en-us-nyc"]
+_HELD_OUT_ACCENT = "en-gb-x-gbcwmd"
+_FLITE = {"rms": True, "awb": True, "kal16": False}
+_RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One synthetic speaker.
+
+    Attributes:
+        engine: "espeak" or "flite".
+        name: espeak accent and variant ("en-us+f3"), or the flite voice.
+        rate: words a minute for espeak; duration stretch in percent for flite.
+        pitch: 0 to 99 for espeak; ignored by flite.
+    """
+
+    engine: str
+    name: str
+    rate: int
+    pitch: int
+
+
+@lru_cache(maxsize=1)
+def _variants() -> tuple[str, ...]:
+    try:
+        listing = subprocess.run(["espeak-ng", "--voices=variant"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise OmniError("espeak-ng is not installed (Debian: apt-get install espeak-ng)") from error
+    names = sorted(re.findall(r"!v/(\S+)", listing))
+    return tuple(n for n in names if not re.search(r"whisper|croak|robot|alien|fast|UniRobot|klatt|Demon", n, re.I))
+
+
+def draw_voice(rng: random.Random, held_out: bool = False) -> Voice:
+    """A random speaker, of the training set or of the held-out one."""
+    if rng.random() < 0.3:
+        name = rng.choice([n for n, training in _FLITE.items() if training != held_out])
+        return Voice("flite", name, rng.randint(85, 120), 0)
+    variants = [v for i, v in enumerate(_variants()) if (i % 4 == 3) == held_out]
+    accent = rng.choice([*_ACCENTS, _HELD_OUT_ACCENT] if held_out else _ACCENTS)
+    return Voice("espeak", f"{accent}+{rng.choice(variants)}", rng.randint(125, 205), rng.randint(25, 80))
+
+
+def spoken(text: str) -> str:
+    """Letters by their names, so that every engine says "A" as a letter and "a" as an article."""
+    return " ".join(LETTER_NAMES.get(word, word) for word in text.split())
+
+
+@lru_cache(maxsize=8)
+def _flite(name: str) -> Flite:
+    return Flite(name)
+
+
+def speak(text: str, voice: Voice) -> np.ndarray:
+    """Speech as float32 at 16 kHz, with the engine's own silence at both ends trimmed to 10 ms."""
+    words = spoken(text).replace("double-you", "double you")
+    if voice.engine == "flite":
+        engine = _flite(voice.name)
+        engine.configure(voice.rate / 100)
+        speech = engine.speak(words)
+        samples, rate = speech.samples, speech.rate_hz
+    else:
+        done = subprocess.run(["espeak-ng", "-v", voice.name, "-s", str(voice.rate), "-p", str(voice.pitch), "--stdout",
+                               "--", words], capture_output=True, check=True).stdout
+        samples, rate = np.frombuffer(done[44:], np.int16).astype(np.float32) / 32768, 22_050
+    if rate != _RATE_HZ:
+        samples = soxr.resample(samples, rate, _RATE_HZ)
+    return trim(samples)
+
+
+def trim(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> np.ndarray:
+    """Cut what lies below `floor` of the peak at both ends, leaving `margin` samples."""
+    loud = np.flatnonzero(np.abs(samples) > floor * max(float(np.abs(samples).max(initial=0.0)), 1e-4))
+    if not len(loud):
+        return samples[:0]
+    return samples[max(loud[0] - margin, 0):loud[-1] + 1 + margin].astype(np.float32)

@@ -1,0 +1,228 @@
+"""The duplex model: in every block of 80 ms it hears, decides one token, and gives 80 ms of sound.
+
+    room dt ---> log-mel -+
+    own last dt > log-mel +-> encoder -> connector -> e_ears --+
+    token before, backlog ---------------------------> e_tok --+-> language model -> token -> grammar -> floor, queue
+                                                                                       |
+                        embedding of the piece + gate * projection of the state  <-----+
+                                       -> synthesizer -> vocoder -> dt of sound
+
+After SALMONN-omni (arXiv 2505.17060): no codec inside, one plain token in each idle block, own voice as a second
+stream. `forward` runs whole conversations in parallel for training; `step` runs one block of many conversations and
+shares every weight and every line of arithmetic with it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from omni.base.timebase import Timebase
+from omni.model.connector import Connector
+from omni.model.encoder import Encoder, EncoderConfig, caption_text
+from omni.model.features import LogMel
+from omni.model.language_model import LanguageModelConfig, RingLanguageModel, build_language_model
+from omni.model.mouth import RAMP, Mouth, MouthConfig
+from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, Pieces, allowed
+from omni.nn.state import State, reset_rows, write
+
+NUM_BACKLOGS = 2 * (MAX_WAITING + 1)  # pieces waiting (0 to 2), and whether one sounds
+
+
+@dataclass(frozen=True, slots=True)
+class DuplexConfig:
+    """Every size of the model.
+
+    Attributes:
+        layout: "summed" puts ears, own voice and token into one position a block; "interleaved" gives each its own.
+        temperature: 0 decides greedily; above, tokens are drawn with each row's own generator.
+    """
+
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+    mouth: MouthConfig = field(default_factory=MouthConfig)
+    layout: Literal["summed", "interleaved"] = "summed"
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What one step decided, row first; see `omni.base.events.BlockResult` for the meaning of each."""
+
+    token: Tensor        # i64 (B,)
+    speaking: Tensor     # bool (B,)
+    audio: Tensor        # f32 (B, 1280)
+    tail: Tensor         # i64 (B,)
+    stopped: Tensor      # i64 (B,) 0 no, 1 finished, 2 interrupted
+    unheard: Tensor      # i64 (B,)
+    begun_token: Tensor  # i64 (B, 4), -1 none
+    begun_at: Tensor     # i64 (B, 4) sample offset in the output block
+    ended_at: Tensor     # i64 (B, 4)
+    ended_cut: Tensor    # bool (B, 4)
+    caption: Tensor      # i64 (B, slots), -1 none
+
+
+class DuplexModel(nn.Module):
+    """Ears, mind and mouth. State: `room_mel`, `own_mel`, `encoder`, `mind`, `mouth`, and of each row `own` (B, 1280)
+    its last output, `fed` (B,) the token fed back, `speaking` (B,) bool, `caption` (B,) last caption character,
+    `seed` (B,) int64 of its own random numbers.
+    """
+
+    def __init__(self, config: DuplexConfig, pieces: Pieces):
+        super().__init__()
+        self.config, self.pieces, self.timebase = config, pieces, Timebase()
+        width = config.mouth.synthesizer.drive_dim
+        self.features = LogMel(num_mels=config.encoder.num_mels)
+        self.encoder = Encoder(config.encoder)
+        mind = build_language_model(config.language_model, len(pieces))
+        if mind.config.hidden_size != width:
+            raise ValueError(f"language model of width {mind.config.hidden_size} cannot drive a mouth of {width}")
+        self.mouth = Mouth(config.mouth, len(pieces))
+        mind.set_input_embeddings(self.mouth.embedding)
+        self.positions = 1 if config.layout == "summed" else 3
+        window = config.language_model.window * self.positions
+        self.mind = RingLanguageModel(mind, window, config.language_model.pinned, self.positions)
+        self.connector = Connector(config.encoder.dim, width, config.encoder.block_frames)
+        self.own_in = nn.Linear(8 * config.encoder.num_mels, width)
+        self.token_in = nn.Linear(width, width)
+        self.backlog = nn.Embedding(NUM_BACKLOGS, width)
+        self._fresh: State | None = None
+
+    # ---- shared arithmetic ---------------------------------------------------------------------------------------
+
+    def listen(self, frames_BTD: Tensor, own_mel_BTM: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of the room and of the own voice, (B, T, D) each, from encoder frames and own log-mel."""
+        blocks = own_mel_BTM.unflatten(1, (-1, 8)).flatten(2)
+        return self.connector(frames_BTD), self.own_in(blocks)
+
+    def think_of(self, fed_BT: Tensor, backlog_BT: Tensor) -> Tensor:
+        """Embeddings of the token fed back and of the queue, (B, T, D)."""
+        return self.token_in(self.mouth.drive(fed_BT)) + self.backlog(backlog_BT)
+
+    def arrange(self, ears: Tensor, own: Tensor, token: Tensor) -> Tensor:
+        """Positions of the language model, (B, T * positions, D)."""
+        if self.positions == 1:
+            return ears + own + token
+        return torch.stack([ears, own, token], 2).flatten(1, 2)
+
+    def forward(self, room_BN: Tensor, own_BN: Tensor, fed_BT: Tensor, backlog_BT: Tensor,
+                offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Whole conversations, time-parallel.
+
+        Args:
+            room_BN: microphone, N = T * 1280 samples.
+            own_BN: own voice on the same clock (what sounds during each room block).
+            fed_BT: token fed into each block (the decision of the block before, or `<cut_j>`).
+            backlog_BT: pieces waiting + 3 if one sounds, at the start of each block.
+            offset: shift of the language model's positions.
+
+        Returns:
+            logits (B, T, V), caption logits (B, 4 T, characters), hidden states (B, T, D).
+        """
+        room_mel, own_mel = self.features(room_BN), self.features(own_BN)
+        frames = self.encoder(room_mel, own_mel)
+        ears, own = self.listen(frames, own_mel)
+        x = self.arrange(ears, own, self.think_of(fed_BT, backlog_BT))
+        hidden = self.mind(x, offset)[:, self.positions - 1::self.positions]
+        return self.mind.logits(hidden), self.encoder.captions(frames), hidden
+
+    # ---- streaming -----------------------------------------------------------------------------------------------
+
+    def init_state(self, num_rows: int) -> State:
+        """Rows that have heard nothing and hold no floor."""
+        device = self.backlog.weight.device
+        integers = {k: torch.zeros(num_rows, dtype=torch.int64, device=device) for k in ("fed", "caption", "seed")}
+        return {"room_mel": self.features.init_state(num_rows), "own_mel": self.features.init_state(num_rows),
+                "encoder": self.encoder.init_state(num_rows), "mind": self.mind.init_state(num_rows),
+                "mouth": self.mouth.init_state(num_rows), **integers,
+                "own": self.backlog.weight.new_zeros(num_rows, self.timebase.block_samples),
+                "speaking": torch.zeros(num_rows, dtype=torch.bool, device=device)}
+
+    def reset_rows(self, state: State, rows: Tensor, seeds: Tensor | None = None) -> None:
+        """Make the rows of the mask (B,) fresh, with their own seeds (B,)."""
+        reset_rows(state, self.init_state(1), rows)
+        if seeds is not None:
+            write(state["seed"], seeds, rows)
+
+    @torch.no_grad()
+    def step(self, room_BN: Tensor, unplayed_B: Tensor, active: Tensor, state: State) -> StepOutput:
+        """One block of every active row. `unplayed_B`: trailing samples of the last output that never sounded."""
+        samples = self.timebase.block_samples
+        played = torch.arange(samples, device=room_BN.device)[None] < samples - unplayed_B[:, None]
+        own_audio = state["own"] * played
+        room_mel = self.features.step(room_BN, state["room_mel"], active)
+        own_mel = self.features.step(own_audio, state["own_mel"], active)
+        frames = self.encoder.step(room_mel, own_mel, state["encoder"], active)
+        ears, own = self.listen(frames, own_mel)
+        synthesizer, queue = self.mouth.synthesizer, state["mouth"]["queue"]
+        waiting, sounding = synthesizer.waiting(queue), synthesizer.sounding(queue)
+        backlog = waiting + (MAX_WAITING + 1) * sounding
+        x = self.arrange(ears, own, self.think_of(state["fed"][:, None], backlog[:, None]))
+        hidden = self.mind.step(x, state["mind"], active)[:, -1]
+        token = self._choose(self.mind.logits(hidden), state, waiting, active)
+        started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
+        cut = ended & (sounding | (waiting > 0)) & active
+        synthesizer.push(queue, token, self.mouth.drive(token, hidden), piece & active)
+        speaking = (state["speaking"] | started) & ~ended
+        audio, record = self.mouth.step(cut, state["mouth"], self._fresh_mouth(), active)
+        write(state["speaking"], speaking, active)
+        write(state["fed"], torch.where(cut, CUT_0 + waiting, token), active)
+        write(state["own"], audio, active)
+        ended_at, ended_cut = self._ends(record["ended_at"], cut, sounding)
+        return StepOutput(
+            token=token, speaking=speaking, audio=audio, tail=RAMP * cut, stopped=ended.long() + cut.long(),
+            unheard=waiting * cut, begun_token=torch.where(cut[:, None], -1, record["begun_token"]),
+            begun_at=torch.where(cut[:, None], -1, record["begun_at"]), ended_at=ended_at, ended_cut=ended_cut,
+            caption=self._captions(frames, state, active))
+
+    def _choose(self, logits: Tensor, state: State, waiting: Tensor, active: Tensor) -> Tensor:
+        """The token of every row among those the grammar allows."""
+        scores = logits.masked_fill(~allowed(state["speaking"], waiting, logits.shape[-1]), float("-inf"))
+        if self.config.temperature > 0:
+            noise = _uniform(state["seed"], logits.shape[-1])
+            scores = scores / self.config.temperature - torch.log(-torch.log(noise))
+            write(state["seed"], _mix(state["seed"] + 1), active)
+        return scores.argmax(-1)
+
+    def _fresh_mouth(self) -> State:
+        if self._fresh is None:
+            self._fresh = self.mouth.init_state(1)
+        return self._fresh
+
+    @staticmethod
+    def _ends(ended_at: Tensor, cut: Tensor, sounding: Tensor) -> tuple[Tensor, Tensor]:
+        """Ends of pieces; a piece that sounded when it was cut ends with the ramp."""
+        first = torch.zeros_like(ended_at, dtype=torch.bool)
+        first[:, 0] = True
+        ended_cut = first & (cut & sounding)[:, None]
+        return torch.where(cut[:, None], torch.where(ended_cut, RAMP, -1), ended_at), ended_cut
+
+    def _captions(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
+        """Greedy CTC: new characters of this block, -1 where there is none."""
+        best = self.encoder.captions(frames).argmax(-1)
+        before = torch.cat([state["caption"][:, None], best[:, :-1]], 1)
+        write(state["caption"], best[:, -1], active)
+        return torch.where((best > 0) & (best != before), best, -1)
+
+    @staticmethod
+    def caption_text(ids: list[int]) -> str:
+        """Characters of caption ids."""
+        return caption_text([i for i in ids if i > 0])
+
+
+def _mix(x: Tensor) -> Tensor:
+    """A bijective scramble of int64 (splitmix64's finaliser, with arithmetic shifts)."""
+    x = (x ^ (x >> 30)) * -4658895280553007687
+    x = (x ^ (x >> 27)) * -7723592293110705685
+    return x ^ (x >> 31)
+
+
+def _uniform(seed_B: Tensor, count: int) -> Tensor:
+    """(B, count) numbers in (0, 1), from each row's own seed."""
+    index = torch.arange(count, device=seed_B.device)
+    bits = _mix(_mix(seed_B)[:, None] + index[None]) & ((1 << 24) - 1)
+    return (bits.float() + 0.5) / (1 << 24)
+
+
+

@@ -1,0 +1,122 @@
+"""The ears: a causal encoder that hears the room with the agent's own voice beside it.
+
+Room and own log-mel (100 Hz) enter together, so that the echo can be subtracted from the first layer on; two causal
+convolutions bring them to 25 Hz, then blocks of depthwise convolution, windowed attention and feed-forward follow
+(the Conformer's parts, arXiv 2005.08100, made causal). A caption head with two character slots a frame is trained by
+CTC; the language model never sees captions.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omni.nn.attention import RingAttention
+from omni.nn.conv import CausalConv1d
+from omni.nn.state import State
+
+CAPTION_CHARACTERS = " abcdefghijklmnopqrstuvwxyz'"  # id 0 is the CTC blank, character i has id i + 1
+CAPTION_SLOTS = 2  # per 25 Hz frame: people say up to 29 characters a second
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """Sizes of the encoder.
+
+    Attributes:
+        dim, num_layers, num_heads, kernel: of each block.
+        window: frames (40 ms) of left context in attention, beyond the block's own.
+        block_frames: frames in one block of the duplex clock.
+    """
+
+    num_mels: int = 80
+    dim: int = 192
+    num_layers: int = 6
+    num_heads: int = 4
+    kernel: int = 9
+    window: int = 100
+    block_frames: int = 2
+    dropout: float = 0.0
+
+
+class EncoderBlock(nn.Module):
+    """Depthwise convolution, attention, feed-forward; each with layer norm before and a residual around."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        dim = config.dim
+        self.norm_conv, self.norm_attention, self.norm_ff = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.gate = nn.Linear(dim, 2 * dim)
+        self.depthwise = CausalConv1d(dim, dim, config.kernel, groups=dim)
+        self.mix = nn.Linear(dim, dim)
+        self.attention = RingAttention(dim, config.num_heads, config.window, config.block_frames)
+        self.ff_in, self.ff_out = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def init_state(self, num_rows: int) -> State:
+        """State of the two parts that remember."""
+        return {"conv": self.depthwise.init_state(num_rows), "attention": self.attention.init_state(num_rows)}
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """The whole sequence."""
+        return self._run(x_BTD, self.depthwise, self.attention)
+
+    def step(self, x_BTD: Tensor, state: State, active: Tensor) -> Tensor:
+        """The next block."""
+        return self._run(x_BTD, lambda x: self.depthwise.step(x, state["conv"], active),
+                         lambda x: self.attention.step(x, state["attention"], active))
+
+    def _run(self, x: Tensor, convolve, attend) -> Tensor:
+        y = convolve(F.glu(self.gate(self.norm_conv(x)), dim=-1).transpose(1, 2)).transpose(1, 2)
+        x = x + self.dropout(self.mix(F.silu(y)))
+        x = x + self.dropout(attend(self.norm_attention(x)))
+        return x + self.dropout(self.ff_out(F.silu(self.ff_in(self.norm_ff(x)))))
+
+
+class Encoder(nn.Module):
+    """Room and own log-mel (B, 4 T, num_mels) each, to embeddings (B, T, dim) at 25 Hz."""
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.stem_1 = CausalConv1d(2 * config.num_mels, config.dim, 5, stride=2)
+        self.stem_2 = CausalConv1d(config.dim, config.dim, 5, stride=2)
+        self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.caption = nn.Linear(config.dim, CAPTION_SLOTS * (len(CAPTION_CHARACTERS) + 1))
+
+    def init_state(self, num_rows: int) -> State:
+        """Two stems and a state for each block."""
+        return {"stem_1": self.stem_1.init_state(num_rows), "stem_2": self.stem_2.init_state(num_rows),
+                **{f"block_{i}": b.init_state(num_rows) for i, b in enumerate(self.blocks)}}
+
+    def forward(self, room_BTM: Tensor, own_BTM: Tensor) -> Tensor:
+        """The whole conversation from a fresh state."""
+        x = F.gelu(self.stem_1(torch.cat([room_BTM, own_BTM], 2).transpose(1, 2)))
+        x = F.gelu(self.stem_2(x)).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def step(self, room_BTM: Tensor, own_BTM: Tensor, state: State, active: Tensor) -> Tensor:
+        """One block: 4 * block_frames log-mel frames in, block_frames embeddings out."""
+        x = F.gelu(self.stem_1.step(torch.cat([room_BTM, own_BTM], 2).transpose(1, 2), state["stem_1"], active))
+        x = F.gelu(self.stem_2.step(x, state["stem_2"], active)).transpose(1, 2)
+        for i, block in enumerate(self.blocks):
+            x = block.step(x, state[f"block_{i}"], active)
+        return self.norm(x)
+
+    def captions(self, x_BTD: Tensor) -> Tensor:
+        """CTC logits (B, CAPTION_SLOTS * T, characters + 1)."""
+        return self.caption(x_BTD).unflatten(2, (CAPTION_SLOTS, -1)).flatten(1, 2)
+
+
+def caption_ids(text: str) -> list[int]:
+    """Character ids of a text; what has no character is left out."""
+    return [CAPTION_CHARACTERS.index(c) + 1 for c in text.lower() if c in CAPTION_CHARACTERS]
+
+
+def caption_text(ids: list[int]) -> str:
+    """The text of character ids."""
+    return "".join(CAPTION_CHARACTERS[i - 1] for i in ids)

@@ -1,0 +1,106 @@
+"""The mouth: piece embeddings and hidden states to samples, one block at a time."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omni.model.synthesizer import SUBFRAMES, Synthesizer, SynthesizerConfig
+from omni.model.vocoder import DELAY, HOP, Vocoder, VocoderConfig
+from omni.nn.state import State, write
+
+SUB_SAMPLES = 2 * HOP       # samples in a sub-frame of 20 ms
+RAMP = HOP                  # a cut ramps down within 10 ms
+_IDLE_SUBFRAMES = 2         # sub-frames the vocoder rings on after the last piece
+
+
+@dataclass(frozen=True, slots=True)
+class MouthConfig:
+    """Sizes of both halves."""
+
+    synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)
+    vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+
+
+class Mouth(nn.Module):
+    """Embedding table, gate, synthesizer and vocoder.
+
+    The vector that drives a piece is its normalised embedding plus `gate` times a projection of the language model's
+    hidden state at the piece. `embedding` is the language model's own input embedding table.
+
+    State: `queue` (synthesizer), `wave` (vocoder), `idle` (B,) sub-frames of silence since the last piece.
+    """
+
+    def __init__(self, config: MouthConfig, num_tokens: int):
+        super().__init__()
+        self.config = config
+        dim = config.synthesizer.drive_dim
+        self.embedding = nn.Embedding(num_tokens, dim)
+        self.project = nn.Linear(dim, dim)
+        self.gate = nn.Parameter(torch.tensor(0.1))
+        self.synthesizer, self.vocoder = Synthesizer(config.synthesizer), Vocoder(config.vocoder)
+
+    def drive(self, token: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Driving vectors (..., D) of tokens (...), with hidden states (..., D) if the state is to help."""
+        vector = F.layer_norm(self.embedding(token), (self.embedding.embedding_dim,))
+        if hidden is None:
+            return vector
+        return vector + self.gate * self.project(F.layer_norm(hidden, (hidden.shape[-1],)))
+
+    def drives(self, token_BT: Tensor, place: int) -> Tensor:
+        """Training vectors for one place of the queue, -1 meaning nothing is there.
+
+        The hidden state is noise in half of the rows and absent in the rest.
+        """
+        known = self.drive(token_BT.clamp(min=0))
+        if self.training:
+            noise = torch.randn(len(token_BT), len(self.embedding.weight), known.shape[-1], device=known.device)
+            noisy = self.drive(token_BT.clamp(min=0), torch.take_along_dim(
+                noise, token_BT.clamp(min=0)[..., None], 1))
+            use = (torch.rand(len(token_BT), 1, 1, device=known.device) < 0.5)
+            known = torch.where(use, noisy, known)
+        return torch.where((token_BT >= 0)[..., None], known, self.synthesizer.none[place])
+
+    def init_state(self, num_rows: int) -> State:
+        """Silent, with an empty queue."""
+        return {"queue": self.synthesizer.init_state(num_rows), "wave": self.vocoder.init_state(num_rows),
+                "idle": torch.full((num_rows,), _IDLE_SUBFRAMES, dtype=torch.int64, device=self.gate.device)}
+
+    def step(self, cut_B: Tensor, state: State, fresh: State, active: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """One block of sound from the queue.
+
+        Args:
+            cut_B: rows whose reply is cut in this block: what would have followed ramps down within 10 ms, and the
+                row becomes `fresh` (a one-row state), so that the next reply starts clean.
+
+        Returns:
+            samples (B, 1280) and the synthesizer's record, with the sub-frame's samples added as `begun_at` and
+            `ended_at` (offsets in this block, DELAY included; an offset may reach into the next block by DELAY).
+        """
+        queue = state["queue"]
+        frames, record = self.synthesizer.step(queue, active)
+        samples = self.vocoder.step(frames, state["wave"], active)
+        # the vocoder rings for a moment after the last piece, then the output is exactly zero
+        idle = state["idle"]
+        gates = []
+        for s in range(SUBFRAMES):
+            now = torch.where(record["speaking"][:, s], torch.zeros_like(idle), idle + 1)
+            gates.append((idle < _IDLE_SUBFRAMES) | (now < _IDLE_SUBFRAMES))
+            write(idle, now.clamp(max=1 << 20), active)
+            idle = state["idle"]
+        gate = torch.stack(gates, 1).to(samples.dtype).repeat_interleave(SUB_SAMPLES, 1)
+        samples = samples * gate
+        ramp = torch.zeros(samples.shape[1], device=samples.device)
+        ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]
+        samples = torch.where(cut_B[:, None], samples * ramp, samples)
+        self._reset(state, fresh, cut_B & active)
+        for key in ("begun", "ended"):
+            sub = record[f"{key}_sub"]
+            record[f"{key}_at"] = torch.where(sub >= 0, sub * SUB_SAMPLES + DELAY, sub)
+        return samples.clamp(-1, 1), record
+
+    def _reset(self, state: State, fresh: State, rows: Tensor) -> None:
+        from omni.nn.state import reset_rows
+
+        reset_rows(state, fresh, rows)

@@ -1,0 +1,103 @@
+"""Windowed causal self-attention with rotary positions and a ring of keys and values.
+
+Frames come in blocks of `block` frames that see each other; beyond its own block a frame sees the `window` frames
+before the block. Rotary embedding follows RoFormer (arXiv 2104.09864).
+
+    window 4, block 2     keys     0 1 | 2 3 | 4 5 | 6 7
+                          query 6      ^-------^ | ^-^      frames 2..5 before the block, 6 and 7 of the block
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omni.nn.state import State, expand_mask
+
+
+def rotary(x_BHTD: Tensor, positions_BT: Tensor, base: float = 10_000.0) -> Tensor:
+    """Rotate channel pairs by position; float64 angles keep hour-long positions exact."""
+    half = x_BHTD.shape[-1] // 2
+    freqs = base ** (-torch.arange(half, device=x_BHTD.device, dtype=torch.float64) / half)
+    angles = positions_BT[:, None, :, None].double() * freqs
+    cos, sin = angles.cos().to(x_BHTD.dtype), angles.sin().to(x_BHTD.dtype)
+    a, b = x_BHTD[..., :half], x_BHTD[..., half:]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class RingAttention(nn.Module):
+    """Self-attention over (B, T, D) with T a multiple of `block`.
+
+    State: `keys`, `values` (B, H, window, D / H), rotated keys at slot position % window; `count` (B,) int64, frames
+    written so far. `window` is a multiple of `block`.
+    """
+
+    def __init__(self, dim: int, num_heads: int, window: int, block: int):
+        super().__init__()
+        if window % block or dim % num_heads:
+            raise ValueError(f"window {window} must be a multiple of {block}, dim {dim} of {num_heads}")
+        self.num_heads, self.window, self.block = num_heads, window, block
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def init_state(self, num_rows: int) -> State:
+        """An empty ring."""
+        shape = (num_rows, self.num_heads, self.window, self.qkv.in_features // self.num_heads)
+        zeros = self.qkv.weight.new_zeros
+        return {"keys": zeros(shape), "values": zeros(shape),
+                "count": torch.zeros(num_rows, dtype=torch.int64, device=self.qkv.weight.device)}
+
+    def _project(self, x_BTD: Tensor, positions_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        B, T, D = x_BTD.shape
+        q, k, v = self.qkv(x_BTD).view(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
+        return rotary(q, positions_BT), rotary(k, positions_BT), v
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """The whole sequence from a fresh state, in chunks of `window` that see the chunk before them."""
+        B, T, D = x_BTD.shape
+        W = self.window
+        pad = -T % W
+        x = F.pad(x_BTD, (0, 0, 0, pad))
+        N = (T + pad) // W
+        q, k, v = self._project(x, torch.arange(T + pad, device=x.device)[None])
+
+        def chunks(t: Tensor) -> Tensor:  # (B, H, N * W, d) -> (B, N, H, W, d)
+            return t.view(B, self.num_heads, N, W, -1).transpose(1, 2)
+
+        def with_past(t: Tensor) -> Tensor:  # each chunk behind the one before it
+            return torch.cat([F.pad(t, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1], t], dim=3)
+
+        q, k, v = chunks(q), with_past(chunks(k)), with_past(chunks(v))
+        mask = self._chunk_mask(N, x.device)
+        y = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1),
+                                           attn_mask=mask.repeat(B, 1, 1)[:, None])
+        y = y.view(B, N, self.num_heads, W, -1).transpose(1, 2).reshape(B, self.num_heads, T + pad, -1)
+        return self.out(y.transpose(1, 2).reshape(B, T + pad, D)[:, :T])
+
+    def _chunk_mask(self, num_chunks: int, device: torch.device) -> Tensor:
+        """(N, W, 2W) bool: which of the two chunks' keys each query sees."""
+        W = self.window
+        query = torch.arange(W, device=device)[:, None] + W
+        key = torch.arange(2 * W, device=device)[None]
+        start = query - query % self.block  # W is a multiple of block, so this is the block's first frame
+        band = (key >= start - self.window) & (key < start + self.block)
+        first = band & (key >= W)
+        return torch.stack([first] + [band] * (num_chunks - 1))
+
+    def step(self, x_BTD: Tensor, state: State, active: Tensor) -> Tensor:
+        """The next block of every row: T == block."""
+        B, T, D = x_BTD.shape
+        if T != self.block:
+            raise ValueError(f"step takes {self.block} frames, got {T}")
+        count = state["count"]
+        positions = count[:, None] + torch.arange(T, device=x_BTD.device)
+        q, k, v = self._project(x_BTD, positions)
+        age = torch.arange(self.window, device=x_BTD.device)[None] < count[:, None]  # slots ever written
+        mask = torch.cat([age, torch.ones_like(positions, dtype=torch.bool)], dim=1)[:, None, None]
+        y = F.scaled_dot_product_attention(q, torch.cat([state["keys"], k], 2), torch.cat([state["values"], v], 2),
+                                           attn_mask=mask)
+        slots = (positions % self.window)[:, None, :, None].expand_as(k)
+        keep = expand_mask(active, k)
+        state["keys"].scatter_(2, slots, torch.where(keep, k, state["keys"].gather(2, slots)))
+        state["values"].scatter_(2, slots, torch.where(keep, v, state["values"].gather(2, slots)))
+        count.add_(T * active)
+        return self.out(y.transpose(1, 2).reshape(B, T, D))

@@ -1,0 +1,43 @@
+"""Causal convolution over time with an explicit left context.
+
+    kernel 5, stride 2     context   x x x | 0 1 2 3 ...
+                           output 0  ^-------^-^          sees inputs up to 1 (the last of its stride)
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from omni.nn.state import State, write
+
+
+class CausalConv1d(nn.Module):
+    """Convolution whose output t sees inputs up to (t + 1) * stride - 1.
+
+    Shapes: x (B, C_in, T) with T a multiple of stride; output (B, C_out, T / stride).
+    State: `context` (B, C_in, kernel - stride), zeros at the start, which is what `forward` pads with.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1):
+        super().__init__()
+        if kernel < stride:
+            raise ValueError(f"kernel {kernel} is shorter than stride {stride}")
+        self.stride, self.groups, self.context = stride, groups, kernel - stride
+        inner = nn.Conv1d(in_channels, out_channels, kernel, groups=groups)
+        self.weight, self.bias = inner.weight, inner.bias
+        self.in_channels = in_channels
+
+    def init_state(self, num_rows: int) -> State:
+        """Zeros, as the padding of `forward`."""
+        return {"context": self.weight.new_zeros(num_rows, self.in_channels, self.context)}
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """The whole sequence from a fresh state."""
+        return F.conv1d(F.pad(x_BCT, (self.context, 0)), self.weight, self.bias, self.stride, groups=self.groups)
+
+    def step(self, x_BCT: Tensor, state: State, active: Tensor) -> Tensor:
+        """The next T inputs of every row; rows that are not active keep their context."""
+        x = torch.cat([state["context"], x_BCT], dim=2)
+        if self.context:
+            write(state["context"], x[:, :, -self.context:], active)
+        return F.conv1d(x, self.weight, self.bias, self.stride, groups=self.groups)

@@ -1,0 +1,77 @@
+"""Stage "duplex": ears and mind together, on whole conversations with sound, own voice and echo."""
+
+import argparse
+import random
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from omni.data import skills
+from omni.data.streams import SoundConversations
+from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.tokens import Pieces
+from omni.model.weights import save_model
+from omni.train import loop
+from omni.train.ears import ctc, load_encoder
+from omni.train.words import freeze_voice, token_loss
+
+SLOTS = 4  # caption slots in a block
+
+
+def losses(model: DuplexModel, batch: dict) -> tuple[Tensor, dict[str, float]]:
+    """Token loss, and CTC on the stretches whose words are known."""
+    offset = random.randrange(4000)
+    logits, captions, _ = model(batch["room"], batch["own"], batch["fed"], batch["backlog"], offset)
+    loss, parts = token_loss(logits, batch)
+    spans = [(row, *span) for row, found in enumerate(batch["captions"]) for span in found]
+    if spans:
+        longest = max(last - first for _, first, last, _ in spans) * SLOTS
+        cut = [captions[row, first * SLOTS:last * SLOTS] for row, first, last, _ in spans]
+        blank = torch.zeros(longest, captions.shape[-1])
+        blank[:, 0] = 12.0  # padding says blank
+        padded = torch.stack([torch.cat([c, blank[len(c):]]) for c in cut])
+        spelled = ctc(padded, [ids for *_, ids in spans])
+        parts["ctc"] = spelled.item()
+        loss = loss + 0.15 * spelled
+    return loss, parts
+
+
+def main() -> None:
+    """Join ears, mind and voice, and train on sound."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bank", type=Path, required=True)
+    parser.add_argument("--ears", type=Path)
+    parser.add_argument("--words", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--blocks", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=6)
+    args = parser.parse_args()
+    torch.manual_seed(1)
+    random.seed(1)
+    pieces = Pieces(skills.vocabulary())
+    model = DuplexModel(DuplexConfig(), pieces)
+    if args.words:
+        tensors = load_file(args.words / "model.safetensors")
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items()})
+    if args.ears:
+        model.encoder.load_state_dict(load_encoder(args.ears))
+        with torch.no_grad():
+            model.connector.spell.weight.copy_(model.encoder.caption.weight)
+            model.connector.spell.bias.copy_(model.encoder.caption.bias)
+    freeze_voice(model)
+    stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0)
+    data = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=3)
+    loop.run(model, iter(data), losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads,
+                                                        checkpoint_minutes=4), args.out,
+             lr_scale=lambda name: 0.5 if name.startswith("encoder") else 1.0)
+    save_model(model, args.out / "weights")
+
+
+if __name__ == "__main__":
+    main()
