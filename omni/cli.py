@@ -31,8 +31,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _add_serve(commands) -> None:
-    parser = commands.add_parser("serve", help="serve the page and the protocols")
-    parser.set_defaults(call=lambda args: 1)
+    from omni.serve.arguments import add_arguments
+
+    def call(args) -> int:
+        from omni.serve.command import run as serve
+        return serve(args)
+
+    parser = commands.add_parser("serve", help="serve the page and the protocols", description="Serve the page on "
+                                 "which a person talks to the agent, and the protocols that programs use.")
+    add_arguments(parser)
+    parser.set_defaults(call=call)
 
 
 def _add_talk(commands) -> None:
@@ -69,8 +77,19 @@ def _add_model(parser) -> None:
 
 
 def _add_simulate(commands) -> None:
-    parser = commands.add_parser("simulate", help="run scripted conversations in virtual time")
-    parser.set_defaults(call=lambda args: 1)
+    def call(args) -> int:
+        from omni.evaluate.simulate import main as simulate
+        return simulate(args)
+
+    parser = commands.add_parser("simulate", help="run a scripted conversation in virtual time", description="Let a "
+                                 "scripted user talk to the agent, and judge what it did. Exit code 0 if every "
+                                 "expectation held, 1 if not, 2 if the script is wrong.")
+    parser.add_argument("script", metavar="SCRIPT.yaml", help="a script, or the name of one of the project's own: turn, "
+                        "pause, barge_in, backchannel, echo")
+    parser.add_argument("--out", required=True, metavar="DIR", help="gets conversation.wav (user left, agent right), "
+                        "trace.jsonl, timeline.png and verdicts.json")
+    _add_model(parser)
+    parser.set_defaults(call=call)
 
 
 def _add_train(commands) -> None:

@@ -105,7 +105,7 @@ class Server:
         self.stopping = True
         try:
             async with asyncio.timeout(self.config.limits.shutdown_s):
-                await asyncio.gather(*(c.close("expired", "the server is shutting down")
+                await asyncio.gather(*(c.dismiss("the server is shutting down")
                                        for c in list(self.conversations.values())))
                 while self.conversations or self._calls:  # noqa: ASYNC110  (two plain collections, a few rounds)
                     await asyncio.sleep(0.02)
@@ -164,11 +164,11 @@ class Server:
         self._rate.take(request.remote or "", time.monotonic())
         if self._sockets >= self.config.limits.connections or self.stopping:
             raise ServerError("too many connections are open" if not self.stopping else "the server is shutting down")
-        conversation = SocketConversation(self._engine, self.config, self._adapter("websocket"))
+        conversation = SocketConversation(self._engine, self.config, self._adapter("websocket"), self._refuse_start)
         self._sockets += 1
         self._entered(conversation)
         try:
-            return await conversation.run(request, self._refuse_start)
+            return await conversation.run(request)
         finally:
             self._sockets -= 1
             self._left(conversation)
@@ -235,9 +235,10 @@ class Server:
         return web.json_response({"status": "ok", "version": __version__})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "stopping" if self.stopping else "ready", "model": self._model,
-                                  "sessions": self._live(), "limit": self.config.limits.sessions},
-                                 status=503 if self.stopping else 200)
+        able = getattr(self._stats() if self._stats else None, "ready", True)
+        status = "stopping" if self.stopping else "ready" if able else "busy"
+        return web.json_response({"status": status, "model": self._model, "sessions": self._live(),
+                                  "limit": self.config.limits.sessions}, status=200 if status == "ready" else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         stats = self._stats() if self._stats else None

@@ -15,7 +15,7 @@ class ServeLimits:
         connections: open WebSockets, with or without a session.
         connects_burst, connects_per_s: token bucket of new connections for each address (IPv6: each /64).
         start_s: seconds from an open WebSocket to its session.start.
-        idle_s: seconds in which neither side says anything, after which a session ends.
+        idle_s: seconds in which nothing at all comes from the client, after which a session ends.
         session_s: seconds after which a session ends.
         stall_s: seconds a WebSocket reader may stand still.
         heartbeat_s: seconds between WebSocket pings; a client that answers none is gone.
@@ -27,8 +27,8 @@ class ServeLimits:
     connects_burst: int = 20
     connects_per_s: float = 1.0
     start_s: float = 10.0
-    idle_s: float = 600.0
-    session_s: float = 3600.0
+    idle_s: int = 60
+    session_s: int = 3600
     stall_s: float = 2.0
     heartbeat_s: float = 10.0
     shutdown_s: float = 5.0

@@ -19,8 +19,9 @@ from aiohttp import WSCloseCode, web
 from omni.audio.resampling import Resampler
 from omni.base import events as base
 from omni.base.errors import CapacityError, OmniError
-from omni.serve import live
+from omni.serve import commands
 from omni.serve.config import ServeConfig
+from omni.serve.live import LiveAdapter
 from omni.session.ports import EnginePort
 from omni.session.session import Session
 from omni.transport.webrtc import Call
@@ -42,17 +43,16 @@ class Conversation:
 
     kind = ""
 
-    def __init__(self, engine: EnginePort, config: ServeConfig, adapter: live.LiveAdapter):
+    def __init__(self, engine: EnginePort, config: ServeConfig, adapter: LiveAdapter):
         self.session_id = new_session_id()
         self.closed_reason = "connection_lost"
         self._engine = engine
         self._config = config
         self._adapter = adapter
         self._session: Session | None = None
-        self._inward: Resampler | None = None
         self._began_s = 0.0
 
-    async def open(self, start: live.StartSession) -> None:
+    async def open(self, start: commands.StartSession) -> None:
         """Take a place in the engine and start; `session.started` goes out.
 
         Cancelling it takes no place.
@@ -76,6 +76,16 @@ class Conversation:
             await session.close(reason, detail)
             logger.info("%s ended after %.1f s: %s", self.session_id, time.monotonic() - self._began_s,
                         self.closed_reason)
+
+    async def dismiss(self, detail: str) -> None:
+        """End it because the server stops."""
+        await self.close("expired", detail)
+        self._hang_up(WSCloseCode.GOING_AWAY, detail)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it holds a place in the engine."""
+        return self._session is not None
 
     # ---- outward
 
@@ -101,22 +111,22 @@ class Conversation:
 
     # ---- inward
 
-    def _carry_out(self, command: live.Command) -> None:
+    def _carry_out(self, command: commands.Command) -> None:
         """Everything but starting, closing and audio."""
         session = self._session
         match command:
-            case live.Reply():
+            case commands.Reply():
                 self._reply([command.text])
-            case live.Hangup():
+            case commands.Hangup():
                 self._hang_up(WSCloseCode.POLICY_VIOLATION, command.message)
-            case live.Mute() if session:
+            case commands.Mute() if session:
                 session.mute(command.client_event_id)
-            case live.Unmute() if session:
+            case commands.Unmute() if session:
                 session.unmute(command.client_event_id)
-            case live.ReportPlayed() if session:
+            case commands.ReportPlayed() if session:
                 self._report_played(session, command)
 
-    def _report_played(self, session: Session, report: live.ReportPlayed) -> None:
+    def _report_played(self, session: Session, report: commands.ReportPlayed) -> None:
         raise NotImplementedError
 
 
@@ -125,23 +135,22 @@ class SocketConversation(Conversation):
 
     kind = "websocket"
 
-    def __init__(self, engine: EnginePort, config: ServeConfig, adapter: live.LiveAdapter):
+    def __init__(self, engine: EnginePort, config: ServeConfig, adapter: LiveAdapter,
+                 refuse: Callable[[], OmniError | None]):
+        """Args:
+            refuse: asked when the client wants to start; an error if no session may start now.
+        """
         super().__init__(engine, config, adapter)
+        self._refuse = refuse
         self._link: SocketLink | None = None
+        self._inward: Resampler | None = None
         self._outward: Resampler | None = None
 
-    async def run(self, request: web.Request, refuse: Callable[[], OmniError | None]) -> web.WebSocketResponse:
-        """Serve one connection from its handshake to its end.
-
-        Args:
-            refuse: asked when the client wants to start; an error if no session may start now.
-
-        Cancelling it ends the session and closes the connection.
-        """
+    async def run(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one connection from its handshake to its end. Cancelling it ends the session and the connection."""
         limits = self._config.limits
         self._link = await SocketLink.open(request, SocketSettings(
             wire_limits.MAX_MESSAGE_BYTES, limits.stall_s, limits.heartbeat_s), self._discarded)
-        self._refuse = refuse
         late = asyncio.get_running_loop().call_later(limits.start_s, self._start_is_late)
         by_peer = False
         try:
@@ -159,16 +168,16 @@ class SocketConversation(Conversation):
     async def _receive(self, message: str | bytes) -> None:
         for command in self._adapter.receive(message):
             match command:
-                case live.StartSession():
+                case commands.StartSession():
                     await self._start(command)
-                case live.AppendAudio():
+                case commands.AppendAudio():
                     await self._append(command)
-                case live.Close():
+                case commands.Close():
                     await self.close(command.reason)
                 case _:
                     self._carry_out(command)
 
-    async def _start(self, start: live.StartSession) -> None:
+    async def _start(self, start: commands.StartSession) -> None:
         rate_hz = start.format.rate
         own_hz = self._engine.timebase.sample_rate_hz
         self._inward, self._outward = Resampler(rate_hz, own_hz), Resampler(own_hz, rate_hz)
@@ -181,7 +190,7 @@ class SocketConversation(Conversation):
             full = isinstance(error, CapacityError)
             self._hang_up(WSCloseCode.TRY_AGAIN_LATER if full else WSCloseCode.GOING_AWAY, str(error))
 
-    async def _append(self, audio: live.AppendAudio) -> None:
+    async def _append(self, audio: commands.AppendAudio) -> None:
         for at in range(0, len(audio.samples), _CHUNK):
             if at:
                 await asyncio.sleep(0)
@@ -202,7 +211,7 @@ class SocketConversation(Conversation):
     def _hang_up(self, code: int, reason: str) -> None:
         self._link.hang_up(code, reason)
 
-    def _report_played(self, session: Session, report: live.ReportPlayed) -> None:
+    def _report_played(self, session: Session, report: commands.ReportPlayed) -> None:
         session.report_played(self._engine.timebase.from_ms(report.played_ms))
 
 
@@ -211,11 +220,12 @@ class CallConversation(Conversation):
 
     kind = "webrtc"
 
-    def __init__(self, engine: EnginePort, config: ServeConfig, adapter: live.LiveAdapter):
+    def __init__(self, engine: EnginePort, config: ServeConfig, adapter: LiveAdapter):
         super().__init__(engine, config, adapter)
         self._call = Call(self, engine.timebase, config.webrtc)
+        self._asked_to_close: base.CloseReason | None = None
 
-    async def accept(self, start: live.StartSession, offer_sdp: str) -> str:
+    async def accept(self, start: commands.StartSession, offer_sdp: str) -> str:
         """Take a place, then answer the offer. If it raises or is cancelled, nothing is left behind.
 
         Raises:
@@ -233,26 +243,24 @@ class CallConversation(Conversation):
     async def run(self) -> None:
         """Carry the call until it ends. Cancelling it ends the session and the call."""
         try:
-            self.ended_by = await self._call.run()
+            why = await self._call.run()
+            logger.debug("%s: the call is over: %s", self.session_id, why)
         finally:
-            hung_up = self._call.remote_hung_up
-            await self.close("remote_hangup" if hung_up else "connection_lost")
+            lost = "remote_hangup" if self._call.hung_up_by_peer else "connection_lost"
+            await self.close(self._asked_to_close or lost)
             await self._call.close()
-
-    def hang_up(self, reason: str) -> None:
-        """End the call from outside."""
-        self._call.hang_up(reason)
 
     # ---- CallPeer
 
     def opened(self) -> None:
         """Events that were waiting have gone out already."""
 
-    def received(self, text: str) -> None:
+    def received(self, message: str | bytes) -> None:
         """One event from the data channel."""
-        for command in self._adapter.receive(text):
-            if isinstance(command, live.Close):
-                self._closing = asyncio.create_task(self.close(command.reason))
+        for command in self._adapter.receive(message):
+            if isinstance(command, commands.Close):
+                self._asked_to_close = command.reason
+                self._call.hang_up("the client asked for it")
             else:
                 self._carry_out(command)
 
@@ -280,7 +288,7 @@ class CallConversation(Conversation):
     def _hang_up(self, code: int, reason: str) -> None:
         self._call.hang_up(reason)
 
-    def _report_played(self, session: Session, report: live.ReportPlayed) -> None:
+    def _report_played(self, session: Session, report: commands.ReportPlayed) -> None:
         if report.rtp_timestamp is not None:
             at = self._call.played_at(report.rtp_timestamp)
         else:

@@ -91,7 +91,7 @@ class CallPeer(Protocol):
     def opened(self) -> None:
         """The data channel can carry events now. Called once."""
 
-    def received(self, text: str) -> None:
+    def received(self, message: str | bytes) -> None:
         """One event from the data channel."""
 
     def heard(self, samples: np.ndarray, at: int) -> None:
@@ -151,6 +151,10 @@ class PacedTrack(MediaStreamTrack):
             self._counters.resyncs += 1
         self._due_ns = due
         return self._frame(self._outgoing.pull())
+
+    def position(self, pts: int) -> int | None:
+        """Where in the conversation the frame ends that contains `pts`, among those of the last 20 s."""
+        return next((at for sent_pts, at in reversed(self.sent) if sent_pts <= pts), None)
 
     def _frame(self, pulled: Frame) -> av.AudioFrame:
         samples = np.concatenate((self._ready, self._resampler.process(pulled.samples)))
@@ -217,6 +221,7 @@ class Call:
         self._connected = asyncio.Event()
         self._ended = asyncio.Event()
         self._reason = ""
+        self.hung_up_by_peer = False
         servers = [RTCIceServer(s.url, s.username, s.credential) for s in self.settings.ice_servers]
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._pc.on("connectionstatechange", self._on_state)
@@ -315,23 +320,20 @@ class Call:
 
         None if no packet of about that time was sent (within the last 20 s).
         """
+        # aiortc draws the origin of its timestamps at random and keeps it to itself; its newest packet tells it. Each
+        # frame makes one packet, and the newest frames may still be with the encoder.
         sender = self._pc.getSenders()[0]
+        packets, newest = sender._RTCRtpSender__packet_count, sender._RTCRtpSender__rtp_timestamp
         sent = self._track.sent
-        # aiortc draws the origin at random and keeps it to itself; the newest packet tells it. The last frame pulled
-        # may still be with the encoder, so the packet belongs to it or to the one before.
-        newest = sender._RTCRtpSender__rtp_timestamp
-        if not sender._RTCRtpSender__packet_count or not sent:
-            return None
+        unsent = self._track.frames - packets
         ago = (newest - rtp_timestamp) & 0xFFFFFFFF
-        if ago >= 1 << 31:
+        if not packets or not 0 <= unsent < len(sent) or ago >= 1 << 31:
             return None
-        newest_pts = self._newest_sent_pts(sender._RTCRtpSender__packet_count)
-        pts = newest_pts - ago
-        return next((at for sent_pts, at in reversed(sent) if sent_pts <= pts), None)
+        return self._track.position(sent[-1 - unsent][0] - ago)
 
-    def _newest_sent_pts(self, packet_count: int) -> int:
-        behind = max(0, self._track.frames - packet_count)
-        return self._track.sent[-1 - min(behind, len(self._track.sent) - 1)][0]
+    def played_at_track(self, played_ms: int) -> int | None:
+        """The same for a client that counts milliseconds of the remote track."""
+        return self._track.position(played_ms * OPUS_HZ // 1000)
 
     # ---- from aiortc
 
@@ -342,7 +344,11 @@ class Call:
         elif state == "failed":
             self.hang_up("the connection failed")
         elif state == "closed":
-            self.hang_up("remote hangup")
+            self._remote_hangup()
+
+    def _remote_hangup(self) -> None:
+        self.hung_up_by_peer = self.hung_up_by_peer or not self._ended.is_set()
+        self.hang_up("the peer hung up")
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         self._remote = track
@@ -353,7 +359,7 @@ class Call:
             return
         self._channel = channel
         channel.on("message", self._on_message)
-        channel.on("close", lambda: self.hang_up("remote hangup"))
+        channel.on("close", self._remote_hangup)
         if channel.readyState == "open":  # it may arrive open, and then "open" is never emitted
             self._on_open()
         else:
@@ -367,7 +373,7 @@ class Call:
 
     def _on_message(self, message: str | bytes) -> None:
         if not self._ended.is_set():
-            self.peer.received(message if isinstance(message, str) else message.decode("utf-8", "replace"))
+            self.peer.received(message)
 
     # ---- tasks
 
@@ -377,7 +383,7 @@ class Call:
             try:
                 frame = await track.recv()
             except MediaStreamError:
-                self.hang_up("remote hangup")
+                self._remote_hangup()
                 return
             if track._queue.qsize() > _MAX_FRAMES_WAITING:
                 self.counters.skipped_frames += 1

@@ -101,6 +101,11 @@ class SocketLink:
         await ws.prepare(request)
         return cls(ws, request, settings, discarded)
 
+    @property
+    def response(self) -> web.WebSocketResponse:
+        """What the request's handler returns in the end."""
+        return self._ws
+
     # ---- from the session; none of these waits
 
     def send(self, texts: list[str]) -> None:

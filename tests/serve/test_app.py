@@ -181,7 +181,7 @@ async def test_every_invalid_vector_gets_an_error_and_others_are_not_disturbed()
                 continue
             async with h.connect() as ws:
                 if vector.state == "started":
-                    await ws.send_json(START)
+                    await ws.send_json({"type": "session.start", "session": {"model": "tiny"}})
                     await until(ws, "session.started")
                 binary = isinstance(vector.message, bytes)
                 await (ws.send_bytes(vector.message) if binary else ws.send_str(vector.message))
@@ -284,7 +284,7 @@ async def test_a_client_that_vanishes_frees_its_slot():
 
 
 async def test_silence_for_too_long_and_the_end_of_time_close_the_session():
-    async with house(config={"limits": {"session_s": 0.5}}, engine=FakeEngine(speak_from=10_000)) as h:
+    async with house(config={"limits": {"session_s": 1}}, engine=FakeEngine(speak_from=10_000)) as h:
         async with h.session() as ws:
             events, code, _ = await closing(ws)
             assert events[-1]["type"] == "session.closed" and events[-1]["reason"] == "expired" and code == 1000

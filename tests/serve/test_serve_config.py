@@ -24,7 +24,7 @@ def test_the_packaged_file_holds_the_defaults():
 def test_flags_win_over_set_and_the_environment_brings_the_token():
     config = parse("--set", "port=1", "--set", "limits.idle_s=5", "--port", "2", "--sessions", "7", "--token",
                    "1234567890", environment={"OMNI_TOKEN": "from-the-environment"})
-    assert (config.port, config.limits.idle_s, config.limits.sessions, config.token) == (2, 5.0, 7, "1234567890")
+    assert (config.port, config.limits.idle_s, config.limits.sessions, config.token) == (2, 5, 7, "1234567890")
     assert parse(environment={"OMNI_TOKEN": "from-the-environment"}).token == "from-the-environment"
 
 

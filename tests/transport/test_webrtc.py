@@ -101,7 +101,7 @@ async def test_frames_leave_on_a_steady_grid_and_are_mapped_to_the_conversation(
 async def test_a_client_that_hangs_up_ends_the_call():
     async with connected() as c:
         await c.client.close()
-        assert await asyncio.wait_for(asyncio.shield(c.run), 5) == "remote hangup"
+        assert await asyncio.wait_for(asyncio.shield(c.run), 5) == "the peer hung up"
 
 
 async def test_the_watchdog_ends_a_call_from_which_nothing_comes():
