@@ -252,11 +252,13 @@ class EngineWorker:
         stepping = [seat for seat in stepping if self._seats.get(seat.slot) is seat]
         inputs = {seat.slot: inputs[seat.slot] for seat in stepping}
         if inputs:
-            self._stepping = asyncio.create_task(self._step(stepping, inputs, now_ns), name="omni-step")
+            # Submitted here and not in the task: a seat that leaves before the task runs must be closed after the step.
+            computing = self._call(self._engine.step, inputs)
+            self._stepping = asyncio.create_task(self._step(stepping, computing, now_ns), name="omni-step")
 
-    async def _step(self, seats: list[_Seat], inputs: dict[int, BlockInput], began_ns: int) -> None:
+    async def _step(self, seats: list[_Seat], computing: asyncio.Future, began_ns: int) -> None:
         try:
-            results = await self._call(self._engine.step, inputs)
+            results = await computing
         except Exception as error:
             self._stepping = None
             self._lose_by(error)
