@@ -84,8 +84,8 @@ def _add_simulate(commands) -> None:
     parser = commands.add_parser("simulate", help="run a scripted conversation in virtual time", description="Let a "
                                  "scripted user talk to the agent, and judge what it did. Exit code 0 if every "
                                  "expectation held, 1 if not, 2 if the script is wrong.")
-    parser.add_argument("script", metavar="SCRIPT.yaml", help="a script, or the name of one of the project's own: turn, "
-                        "pause, barge_in, backchannel, echo")
+    parser.add_argument("script", metavar="SCRIPT.yaml", help="a script, or the name of one that comes with the "
+                        "project: turn, pause, barge_in, backchannel, echo")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets conversation.wav (user left, agent right), "
                         "trace.jsonl, timeline.png and verdicts.json")
     _add_model(parser)

@@ -18,10 +18,10 @@ RAMP = 160
 
 
 class FakePieces:
-    """Token ids 3, 4, ... are the words."""
+    """Token ids 3, 4, ... are the words, over and over."""
 
     def text(self, token: int) -> str:
-        return WORDS[token - 3]
+        return WORDS[(token - 3) % len(WORDS)]
 
     def symbol(self, token: int) -> str:
         return ("<think>", "<start_speak>", "<end_speak>")[token] if token < 3 else self.text(token)

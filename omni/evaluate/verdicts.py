@@ -1,0 +1,160 @@
+"""Whether the agent did what a script expects of it. Judged on the record of a conversation, never while it runs."""
+
+import re
+from dataclasses import dataclass
+
+from omni.evaluate.record import Record, Reply
+from omni.evaluate.scenario import Answers, Expectation, Holds, Says, Silent, Yields
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSpan:
+    """Where a turn came to lie, in samples.
+
+    Attributes:
+        start, end: the whole recording.
+        speech_start, speech_end: from its first to its last sound.
+    """
+
+    name: str
+    start: int
+    end: int
+    speech_start: int
+    speech_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One expectation and what became of it.
+
+    Attributes:
+        kind: name of the expectation.
+        expected: it in words.
+        held: whether the agent met it.
+        detail: what happened instead, or the number behind it.
+        start, end: samples it speaks of, for the picture.
+        value_s: the measured time, where there is one.
+    """
+
+    kind: str
+    expected: str
+    held: bool
+    detail: str
+    start: int
+    end: int
+    value_s: float | None = None
+
+
+def judge(expectations: tuple[Expectation, ...], record: Record, turns: dict[str, TurnSpan],
+          num_samples: int) -> list[Verdict]:
+    """A verdict for each expectation, in their order. A turn that never came fails whatever speaks of it."""
+    judgement = _Judge(record, turns, num_samples)
+    return [judgement.judge(expectation) for expectation in expectations]
+
+
+class _Judge:
+    def __init__(self, record: Record, turns: dict[str, TurnSpan], num_samples: int):
+        self._record, self._turns, self._num_samples = record, turns, num_samples
+        self._rate_hz = record.timebase.sample_rate_hz
+        self._ways = {"answers": self._answers, "says": self._says, "yields": self._yields, "holds": self._holds,
+                      "silent": self._silent}
+
+    def judge(self, expectation: Expectation) -> Verdict:
+        for name in expectation.turns:
+            if name not in self._turns:
+                return Verdict(expectation.kind, f"{expectation.kind} ({name})", False,
+                               f"the turn {name!r} never came", 0, self._num_samples)
+        return self._ways[expectation.kind](getattr(expectation, expectation.kind))
+
+    def _answers(self, body: Answers) -> Verdict:
+        turn = self._turns[body.to]
+        earliest, latest = turn.speech_end - self._samples(body.early_s), turn.speech_end + self._samples(body.within_s)
+        first = next((r for r in self._record.replies
+                      if r.start >= turn.speech_start and _sounds_at(r) is not None), None)
+        expected = f"answers {body.to} within {body.within_s:g} s"
+        at = _sounds_at(first) if first else None
+        if at is None or at >= self._num_samples:
+            return Verdict("answers", expected, False, "no answer", turn.speech_end, latest)
+        after_s = self._seconds(at - turn.speech_end)
+        detail = f"after {after_s:.2f} s" if after_s >= 0 else f"{-after_s:.2f} s before the end"
+        return Verdict("answers", expected, earliest <= at <= latest, detail, turn.speech_end, at, after_s)
+
+    def _says(self, body: Says) -> Verdict:
+        start = self._turns[body.after].speech_end if body.after else 0
+        words = [w.text for w in self._record.words(self._num_samples) if w.start >= start]
+        said = normal_words(" ".join(words))
+        missing = [w for w in body.words if not contains(said, w)]
+        wrong = [w for w in body.never if contains(said, w)]
+        expected = " ".join(filter(None, ("says " + ", ".join(body.words) if body.words else "",
+                                          "never says " + ", ".join(body.never) if body.never else "")))
+        detail = "; ".join(filter(None, ("not said: " + ", ".join(missing) if missing else "",
+                                         "said: " + ", ".join(wrong) if wrong else "")))
+        return Verdict("says", expected, not missing and not wrong, detail or "all of it", start, self._num_samples)
+
+    def _yields(self, body: Yields) -> Verdict:
+        turn = self._turns[body.to]
+        onset, limit = turn.speech_start, turn.speech_start + self._samples(body.within_s)
+        expected = f"yields to {body.to} within {body.within_s:g} s"
+        reply = self._reply_at(onset)
+        if reply is None:
+            return Verdict("yields", expected, False, "had not the floor", onset, limit)
+        if reply.end is None or reply.silent_at > self._num_samples:
+            return Verdict("yields", expected, False, "spoke on", onset, limit)
+        after_s = self._seconds(reply.silent_at - onset)
+        if reply.reason == "finished":
+            return Verdict("yields", expected, False, f"finished by itself after {after_s:.2f} s", onset, reply.end)
+        return Verdict("yields", expected, reply.silent_at <= limit, f"silent after {after_s:.2f} s", onset,
+                       reply.silent_at, after_s)
+
+    def _holds(self, body: Holds) -> Verdict:
+        turn = self._turns[body.through]
+        onset, limit = turn.speech_start, min(turn.speech_end + self._samples(body.for_s), self._num_samples)
+        expected = f"holds the floor through {body.through}"
+        reply = self._reply_at(onset)
+        if reply is None:
+            return Verdict("holds", expected, False, "had not the floor", onset, limit)
+        if reply.end is None or reply.end >= limit:
+            return Verdict("holds", expected, True, "spoke on", onset, limit)
+        if reply.reason == "finished":
+            return Verdict("holds", expected, True, "came to its own end", onset, limit)
+        after_s = self._seconds(reply.silent_at - onset)
+        return Verdict("holds", expected, False, f"was interrupted after {after_s:.2f} s", onset, limit, after_s)
+
+    def _silent(self, body: Silent) -> Verdict:
+        start = self._turns[body.since].start if body.since else self._samples(body.from_s or 0.0)
+        end = self._num_samples
+        if body.until:
+            end = self._turns[body.until].speech_end
+        elif body.to_s is not None:
+            end = min(end, self._samples(body.to_s))
+        expected = f"stays silent from {self._seconds(start):.1f} to {self._seconds(end):.1f} s"
+        reply = next((r for r in self._record.replies if r.start < end and (r.end is None or r.end > start)), None)
+        if reply is None:
+            return Verdict("silent", expected, True, "silent", start, end)
+        return Verdict("silent", expected, False, f"had the floor at {self._seconds(max(reply.start, start)):.2f} s",
+                       start, end)
+
+    def _reply_at(self, at: int) -> Reply | None:
+        return next((r for r in self._record.replies if r.start <= at and (r.end is None or at < r.end)), None)
+
+    def _samples(self, seconds: float) -> int:
+        return round(seconds * self._rate_hz)
+
+    def _seconds(self, samples: int) -> float:
+        return round(samples / self._rate_hz, 4)
+
+
+def normal_words(text: str) -> list[str]:
+    """Words in lower case without punctuation, to compare what was said with what was expected."""
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+def contains(said: list[str], phrase: str) -> bool:
+    """Whether the words of `phrase` are heard in this order and without others between them."""
+    words = normal_words(phrase)
+    return any(said[i:i + len(words)] == words for i in range(len(said) - len(words) + 1))
+
+
+def _sounds_at(reply: Reply) -> int | None:
+    """First sample of the reply's first word; None if it never came to one."""
+    return next((p.start for p in reply.pieces if any(c.isalnum() for c in p.text)), None)

@@ -1,0 +1,81 @@
+"""Scripts: strict, and their errors name file, line and the nearest valid key."""
+
+import pytest
+
+from omni.base.config import data_path
+from omni.base.errors import ScriptError
+from omni.evaluate.scenario import Turn, When, load_scenario, resolve_recording, resolve_script
+
+GOOD = """\
+title: A try
+length_s: 10
+user:
+  - play: story.flac
+    when: {at_s: 1.0}
+  - play: stop.flac
+    gain_db: 3
+    when: {start_speak: 1, plus_s: 0.8}
+expect:
+  - yields: {to: stop, within_s: 1.0}
+"""
+
+
+def _load(tmp_path, text):
+    path = tmp_path / "try.yaml"
+    path.write_text(text)
+    return load_scenario(path)
+
+
+def test_a_script_reads_as_written(tmp_path):
+    scenario = _load(tmp_path, GOOD)
+    assert scenario.user[1] == Turn(play="stop.flac", name="stop", gain_db=3.0, when=When(start_speak=1, plus_s=0.8))
+    assert scenario.expect[0].kind == "yields" and scenario.echo is None and scenario.noise.level_db == -65.0
+
+
+@pytest.mark.parametrize(("old", "new", "message"), [
+    ("gain_db: 3", "gain_dB: 3", "try.yaml:7: user[1]: unknown key 'gain_dB'; did you mean 'gain_db'?"),
+    ("plus_s: 0.8", "plus: 0.8", "try.yaml:8: user[1].when: unknown key 'plus'; did you mean 'plus_s'?"),
+    ("length_s: 10", "length_s: ten", "try.yaml:2: length_s: expected float, got 'ten'"),
+    ("yields:", "yield:", "try.yaml:10: expect[0]: unknown key 'yield'; did you mean 'yields'?"),
+    ("to: stop", "to: stopp", "try.yaml:1: there is no turn 'stopp'; did you mean 'stop'?"),
+    ("{at_s: 1.0}", "{at_s: 1.0, word: 2}", "try.yaml:5: user[0].when: give exactly one of"),
+    ("{at_s: 1.0}", "{}", "try.yaml:5: user[0].when: give exactly one of"),
+    ("{at_s: 1.0}", "{word: 0}", "try.yaml:5: user[0].when: word counts from 1"),
+    ("gain_db: 3", "play: again.flac", "try.yaml:7: 'play' is there twice"),
+    ("length_s: 10\n", "", "try.yaml:1: missing key 'length_s'"),
+    ("user:", "user: [", "try.yaml:4: not YAML"),
+    ("gain_db: 3", "name: story", "try.yaml:1: two turns are called 'story'")])
+def test_errors_name_the_line_and_the_nearest_key(tmp_path, old, new, message):
+    with pytest.raises(ScriptError) as caught:
+        _load(tmp_path, GOOD.replace(old, new, 1))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_and_unreadable_scripts_are_refused(tmp_path):
+    with pytest.raises(ScriptError, match="try.yaml:1"):
+        _load(tmp_path, "")
+    with pytest.raises(ScriptError, match="cannot be read"):
+        load_scenario(tmp_path / "absent.yaml")
+
+
+def test_scripts_and_recordings_are_found_by_name_and_missed_with_a_hint(tmp_path):
+    script = resolve_script("barge_in")
+    assert script == resolve_script("barge_in.yaml")
+    assert resolve_recording("stop.flac", script).is_file()
+    (tmp_path / "stop.flac").write_bytes(b"mine")
+    assert resolve_recording("stop.flac", tmp_path / "my.yaml") == tmp_path / "stop.flac"
+    with pytest.raises(ScriptError, match="did you mean 'barge_in'"):
+        resolve_script("bargein")
+    with pytest.raises(ScriptError, match="did you mean 'stop.flac'"):
+        resolve_recording("stopp.flac", script)
+
+
+def test_the_projects_scripts_are_valid_and_their_recordings_are_there():
+    scripts = sorted(data_path("configs", "evaluate", "scripts").glob("*.yaml"))
+    assert {p.stem for p in scripts} >= {"turn", "pause", "barge_in", "backchannel", "echo"}
+    for script in scripts:
+        scenario = load_scenario(script)
+        assert scenario.expect
+        for turn in scenario.user:
+            resolve_recording(turn.play, script)

@@ -1,0 +1,164 @@
+"""Scripted conversations over a fake model: turns come when they should, verdicts say what happened, files repeat."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from fake_model import FakeModel
+
+from omni import cli
+from omni.audio.files import write_wav
+from omni.base.timebase import TINY
+from omni.engine.engine import Engine
+from omni.evaluate import simulate as command
+from omni.evaluate.scenario import load_scenario
+from omni.evaluate.simulate import Outcome, simulate, speech_span
+
+BLOCK = TINY.block_samples
+HEAD = "title: A try\nlength_s: 12\nnoise: {level_db: -70}\n"
+ASK = "  - {play: ask.wav, when: {at_s: 1.0}}\n"
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Writes a script beside three recordings of noise: ask (0.6 s), stop (0.4 s), hush (0.4 s, hardly audible)."""
+    rng = np.random.default_rng(3)
+    for name, seconds, level in (("ask", 0.6, 0.2), ("stop", 0.4, 0.2), ("hush", 0.4, 0.003)):
+        write_wav(tmp_path / f"{name}.wav", level * rng.standard_normal(int(seconds * 16_000)), 16_000)
+
+    def write(user: str, expect: str = "", head: str = HEAD):
+        path = tmp_path / "try.yaml"
+        path.write_text(f"{head}user:\n{user}" + (f"expect:\n{expect}" if expect else ""))
+        return path
+
+    return write
+
+
+def _run(path, **model) -> Outcome:
+    return simulate(Engine(FakeModel(**model), capacity=1), load_scenario(path), path)
+
+
+def _starts(outcome: Outcome) -> dict[str, int]:
+    return {span.name: span.start for span in outcome.turns}
+
+
+def test_turns_come_at_their_moments_to_the_sample(script):
+    outcome = _run(script(
+        ASK + "  - {play: hush.wav, name: later, when: {after: ask, plus_s: 0.7}}\n"
+        "  - {play: hush.wav, name: into, when: {start_speak: 1, plus_s: 0.81}}\n"
+        "  - {play: hush.wav, name: word, when: {word: 3, plus_s: 0.1}}\n"
+        "  - {play: hush.wav, name: over, when: {end_speak: 1, plus_s: 0.25}}\n"
+        "  - {play: hush.wav, name: patient, when: {silent_s: 2.0}}\n"))
+    starts, reply = _starts(outcome), outcome.record.replies[0]
+    assert starts["ask"] == 16_000
+    assert starts["later"] == 16_000 + 9_600 + 11_200
+    assert starts["into"] == reply.start + 12_960
+    assert starts["word"] == reply.pieces[2].end + 1_600
+    assert starts["over"] == reply.end + 4_000
+    assert 0 <= starts["patient"] - (starts["over"] + 6_400 + 32_000) < BLOCK
+
+
+def test_a_moment_that_has_passed_means_the_next_block(script):
+    outcome = _run(script(ASK + "  - {play: hush.wav, when: {end_speak: 1}}\n"))
+    assert _starts(outcome)["hush"] == outcome.record.replies[0].end
+
+
+def test_what_never_happens_brings_no_turn(script):
+    outcome = _run(script(ASK + "  - {play: stop.wav, when: {start_speak: 5}}\n",
+                          "  - yields: {to: stop, within_s: 1}\n"))
+    assert list(_starts(outcome)) == ["ask"]
+    verdict, = outcome.verdicts
+    assert not verdict.held and verdict.detail == "the turn 'stop' never came"
+
+
+def test_the_same_cut_out_part_and_level_are_heard(script, tmp_path):
+    path = script("  - {play: ask.wav, when: {at_s: 1.0}, from_s: 0.1, to_s: 0.3, gain_db: -6}\n")
+    outcome = _run(path)
+    source, _ = soundfile.read(tmp_path / "ask.wav", dtype="float32")
+    part = outcome.user[16_000:16_000 + 3_200]
+    np.testing.assert_allclose(part[200:-200], 0.5012 * source[1_800:4_600], atol=0.005)
+
+
+def test_expectations_that_are_met(script):
+    outcome = _run(script(
+        ASK + "  - {play: hush.wav, when: {start_speak: 1, plus_s: 0.3}}\n"
+        "  - {play: stop.wav, when: {start_speak: 1, plus_s: 1.0}}\n",
+        "  - answers: {to: ask, within_s: 0.6}\n  - holds: {through: hush, for_s: 0.1}\n"
+        "  - yields: {to: stop, within_s: 0.4}\n  - says: {words: [one two], never: [seven], after: ask}\n"
+        "  - silent: {from_s: 0, until: ask}\n"), words=8)
+    assert outcome.held, [(v.expected, v.detail) for v in outcome.verdicts]
+    answers, _, yields, *_ = outcome.verdicts
+    assert answers.value_s == pytest.approx(0.32, abs=0.09) and yields.value_s < 0.3
+
+
+def test_expectations_that_are_not(script):
+    path = script(
+        ASK + "  - {play: stop.wav, when: {start_speak: 1, plus_s: 0.5}}\n",
+        "  - answers: {to: ask, within_s: 0.1}\n  - holds: {through: stop}\n  - says: {words: [seven], never: [one]}\n"
+        "  - silent: {since: ask}\n  - answers: {to: stop, within_s: 0.1}\n")
+    outcome = _run(path)
+    assert [v.held for v in outcome.verdicts] == [False] * 5
+    assert "interrupted after" in outcome.verdicts[1].detail
+    assert outcome.verdicts[2].detail == "not said: seven; said: one"
+    deaf = _run(script(ASK + "  - {play: stop.wav, when: {start_speak: 1, plus_s: 0.5}}\n",
+                       "  - yields: {to: stop, within_s: 0.5}\n  - yields: {to: ask, within_s: 0.5}\n"), deaf=True)
+    assert "finished by itself" in deaf.verdicts[0].detail and deaf.verdicts[1].detail == "had not the floor"
+
+
+def test_taking_the_floor_in_a_pause_is_no_answer(script):
+    outcome = _run(script(
+        "  - {play: ask.wav, name: first, when: {at_s: 1.0}}\n  - {play: ask.wav, name: second, when: {after: first, "
+        "plus_s: 1.0}}\n", "  - silent: {from_s: 0, until: second}\n"))
+    verdict, = outcome.verdicts
+    assert not verdict.held and verdict.detail.startswith("had the floor at 1.8")
+
+
+def test_echo_reaches_the_microphone_and_not_the_recording(script):
+    head = HEAD + "echo: {gain_db: 0, delay_ms: 100}\n"
+    outcome = _run(script(ASK, head=head))
+    assert outcome.record.replies[0].reason == "interrupted"
+    assert np.abs(outcome.user[40_000:]).max() < 0.01
+
+
+def _simulate(path, folder, monkeypatch, *options, **model) -> int:
+    monkeypatch.setattr(command, "load_engine", lambda *args: (Engine(FakeModel(**model), capacity=1), 1))
+    return cli.main(["simulate", str(path), "--out", str(folder), *options])
+
+
+def test_the_command_writes_four_files_and_its_code_is_the_verdict(script, tmp_path, monkeypatch, capsys):
+    path = script(ASK, "  - answers: {to: ask, within_s: 0.6}\n")
+    folders = [tmp_path / "a", tmp_path / "deep" / "b"]
+    for folder in folders:
+        assert _simulate(path, folder, monkeypatch) == 0
+    names = {"conversation.wav", "trace.jsonl", "timeline.png", "verdicts.json"}
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+    assert {p.name for p in folders[0].iterdir()} == names
+    samples, rate = soundfile.read(folders[0] / "conversation.wav")
+    assert samples.shape == (12 * 16_000, 2) and rate == 16_000
+    lines = [json.loads(line) for line in (folders[0] / "trace.jsonl").read_text().splitlines()]
+    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+    assert lines[-1]["type"] == "summary" and "user_turn" in {line["type"] for line in lines}
+    report = json.loads((folders[0] / "verdicts.json").read_text())
+    assert report["held"] is True and len(report["fingerprint"]) == 16
+    assert _simulate(script(ASK, "  - answers: {to: ask, within_s: 0.01}\n"), folders[0], monkeypatch) == 1
+    assert "FAILED  answers ask within 0.01 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("user", "message"), [
+    ("  - {play: ask.wav, wehn: {at_s: 1}}\n", "try.yaml:5: user[0]: unknown key 'wehn'; did you mean 'when'?"),
+    ("  - {play: aks.wav, when: {at_s: 1}}\n", "try.yaml: no recording 'aks.wav'; did you mean 'ask.wav'?"),
+    ("  - {play: ask.wav, when: {at_s: 1}, to_s: 9}\n", "try.yaml: ask.wav has 0.60 s")])
+def test_a_wrong_script_is_told_in_one_line(script, tmp_path, monkeypatch, capsys, user, message):
+    assert _simulate(script(user), tmp_path / "out", monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"omni simulate: {message}") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_speech_span_leaves_out_what_is_quiet():
+    samples = np.full(16_000, 1e-4, np.float32)
+    samples[4_800:8_000] = 0.1
+    assert speech_span(samples) == (4_800, 8_000)
+    assert speech_span(np.zeros(1_000, np.float32)) == (0, 1_000)
