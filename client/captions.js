@@ -12,6 +12,10 @@ export class Captions {
   constructor(container, aloud) {
     this.container = container;
     this.aloud = aloud;
+    /** The reader has not scrolled up. */
+    this.following = true;
+    container.addEventListener("scroll", () => { this.following = this.#isAtEnd(); });
+    new ResizeObserver(() => this.#follow()).observe(container);
     this.clear();
   }
 
@@ -22,6 +26,7 @@ export class Captions {
     this.shown = new Map();
     this.spoken = new Set();
     this.moment = null;
+    this.following = true;
   }
 
   /** A line across: what comes next is another session. @param {string} text */
@@ -31,13 +36,12 @@ export class Captions {
     line.textContent = text;
     this.container.append(line);
     this.moment = null;
-    this.#follow(true);
+    this.#follow();
   }
 
   /** @param {import("./dialogue.js").Utterance | null} utterance */
   show(utterance) {
     if (!utterance) return;
-    const atEnd = this.#isAtEnd();
     const place = this.shown.get(utterance.id) ?? this.#begin(utterance);
     const { heard, unheard } = splitHeard(utterance);
     place.body.replaceChildren(heard);
@@ -51,7 +55,7 @@ export class Captions {
     place.body.classList.toggle("open", utterance.open && utterance.side === "omni");
     place.meta.textContent = remark(utterance);
     if (!utterance.open) this.#speak(utterance, heard);
-    this.#follow(atEnd);
+    this.#follow();
   }
 
   #begin(utterance) {
@@ -81,7 +85,7 @@ export class Captions {
     const row = document.createElement("div");
     row.className = "moment";
     const lanes = {};
-    for (const side of ["you", "omni"]) {
+    for (const side of utterance.side === "you" ? ["you", "omni"] : ["omni", "you"]) { // who began is read first
       lanes[side] = document.createElement("div");
       lanes[side].className = `lane ${side}`;
       row.append(lanes[side]);
@@ -106,8 +110,8 @@ export class Captions {
     return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
   }
 
-  #follow(wasAtEnd) {
-    if (wasAtEnd) this.container.scrollTop = this.container.scrollHeight;
+  #follow() {
+    if (this.following) this.container.scrollTop = this.container.scrollHeight;
   }
 }
 

@@ -64,8 +64,9 @@ async def converse(client: openai.AsyncOpenAI) -> dict:
 
 
 async def create(client: openai.AsyncOpenAI, sdp: str) -> dict:
-    """A WebRTC session by POST."""
+    """A WebRTC session by POST, hung up at once."""
     created = await client.live.create(session={"model": "gpt-live-1"}, transport={"type": "webrtc", "sdp": sdp})
+    await client.live.sessions.hangup(created.session.id)
     return {"id": created.session.id, "type": created.transport.type, "sdp": created.transport.sdp}
 
 

@@ -25,7 +25,7 @@ from omni.engine.worker import EngineWorker
 from omni.serve.command import serving
 from omni.serve.config import ServeConfig
 
-ROUNDS = 200
+ROUNDS = int(os.environ.get("OMNI_LEAK_ROUNDS", "200"))
 WARM_UP = 20            # caches fill, thread pools reach their size
 AT_ONCE = 4
 GROWTH_KIB = 6          # traced growth of one connect and disconnect; a leaked call is some 300 KiB
@@ -103,8 +103,10 @@ async def settled(serve, worker) -> None:
 
 @pytest.mark.realtime
 @pytest.mark.timeout(240)
-async def test_two_hundred_connects_and_disconnects_leave_nothing_behind(caplog):
+async def test_two_hundred_connects_and_disconnects_leave_nothing_behind(caplog, monkeypatch):
     caplog.set_level(logging.ERROR)
+    # Server and clients share this process: a machine too slow for both must not turn callers away here.
+    monkeypatch.setattr("omni.engine.worker.ADMISSION_P95_US", 10**9)
     async with running() as (worker, serve, client):
         url = f"http://127.0.0.1:{serve.port}"
 

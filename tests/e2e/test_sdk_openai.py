@@ -8,14 +8,13 @@ import sys
 import venv
 from pathlib import Path
 
-import numpy as np
 import pytest
-from aiohttp import web
+from aiortc import RTCConfiguration, RTCPeerConnection
+from fakes import FakeEngine
 
-from omni.base import events as base
-from omni.base.timebase import TINY
-from omni.serve.commands import AppendAudio, Close, Mute, Reply, StartSession, Unmute
-from omni.serve.live import LiveAdapter
+from omni.engine.worker import EngineWorker
+from omni.serve.command import serving
+from omni.serve.config import ServeConfig
 
 REQUIREMENTS = ["openai==3.52.0", "websockets==17.4"]   # the versions the wire types were written against
 CLIENT = Path(__file__).with_name("sdk_openai_client.py")
@@ -40,64 +39,31 @@ def sdk_python(tmp_path_factory) -> Path:
     return python
 
 
-async def _endpoint(request: web.Request) -> web.WebSocketResponse:
-    """The smallest server around the adapter: it plays a tone and says what it says, at four times real time."""
-    ws = web.WebSocketResponse()
-    await ws.prepare(request)
-    adapter = LiveAdapter(TINY, model="omni-tiny")
-    heard = 0
-
-    async def say() -> None:
-        samples = np.full(1920, 0.1, dtype=np.float32)   # a block at 24 kHz
-        for block in range(1, 10_000):
-            at = TINY.block_at(block)
-            for event in (base.AudioReady(at, samples, 0), base.AgentText(" word", at, at + 640, 0),
-                          *([base.UserText("a", at - 1280, at)] if heard else [])):
-                for text in adapter.send(event):
-                    await ws.send_str(text)
-            await asyncio.sleep(0.02)
-
-    async def send(event: base.SessionEvent) -> None:
-        for text in adapter.send(event):
-            await ws.send_str(text)
-
-    speaking: asyncio.Task | None = None
-    async for message in ws:
-        for command in adapter.receive(message.data):
-            match command:
-                case StartSession():
-                    await send(base.SessionStarted("live_1", 1_790_000_000))
-                    speaking = asyncio.create_task(say())
-                case AppendAudio():
-                    heard += command.samples.size
-                case Mute() | Unmute():
-                    await send(base.MuteChanged(isinstance(command, Mute), command.client_event_id))
-                case Reply():
-                    await ws.send_str(command.text)
-                case Close():
-                    speaking.cancel()
-                    await send(base.SessionClosed(command.reason))
-                    await ws.close()
-    return ws
-
-
 @pytest.fixture
 async def base_url():
-    """Address of a running server, as the SDK wants it."""
-    app = web.Application()
-    app.router.add_get("/v1/live/sessions", _endpoint)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    """Address of a running server, as the SDK wants it; what speaks is a script instead of a model."""
+    engine = FakeEngine(capacity=2, speak_from=3, speak_until=20, repeat=25)
+    async with EngineWorker(engine) as worker, serving(ServeConfig(port=0), worker) as address:
+        yield address + "v1"
 
 
+async def _offer() -> str:
+    """An offer as a browser makes it, without candidates: one audio section and the events' channel."""
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    peer.addTransceiver("audio")
+    peer.createDataChannel("oai-events")
+    offer = await peer.createOffer()   # never applied: no socket is opened
+    await peer.close()
+    return offer.sdp
+
+
+@pytest.mark.realtime
 @pytest.mark.timeout(180)
-async def test_the_stock_sdk_holds_a_conversation(sdk_python: Path, base_url: str):
+async def test_the_stock_sdk_holds_a_conversation(sdk_python: Path, base_url: str, tmp_path: Path):
+    offer = tmp_path / "offer.sdp"
+    offer.write_text(await _offer(), encoding="utf-8")   # noqa: ASYNC240  (a test's few bytes)
     child = await asyncio.create_subprocess_exec(
-        sdk_python, CLIENT, base_url, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        sdk_python, CLIENT, base_url, offer, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")})
     out, err = await child.communicate()
     assert child.returncode == 0, err.decode()[-3000:]
@@ -120,5 +86,6 @@ async def test_the_stock_sdk_holds_a_conversation(sdk_python: Path, base_url: st
         "close": ("session.closed", None)}
     codes = [event["code"] for event in events if event["type"] == "info"]
     assert {"model_substituted", "instructions_not_followed", "voice_substituted"} <= set(codes)
+    assert told["created"]["type"] == "webrtc" and "m=audio" in told["created"]["sdp"]
     print(f"openai {told['version']} on {sys.platform}: {len(events)} events, "
           f"{told['audio_bytes'] / 48:.0f} ms of audio, closed after {told['closed']['seconds']} s")
