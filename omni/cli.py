@@ -98,5 +98,14 @@ def _add_train(commands) -> None:
 
 
 def _add_bench(commands) -> None:
-    parser = commands.add_parser("bench", help="measure compute per block")
-    parser.set_defaults(call=lambda args: 1)
+    def call(args) -> int:
+        from omni.evaluate.bench import main as bench
+        return bench(args)
+
+    parser = commands.add_parser("bench", help="measure compute per block", description="Step one conversation and "
+                                 "several at once, and print what a block costs as a share of its 80 ms.")
+    parser.add_argument("--conversations", type=int, nargs="+", default=[1, 4], metavar="N", help="default: 1 4")
+    parser.add_argument("--blocks", type=int, default=500, metavar="M", help="blocks measured (default: 500)")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    _add_model(parser)
+    parser.set_defaults(call=call, threads=1)

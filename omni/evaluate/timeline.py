@@ -115,8 +115,7 @@ def _draw_floor(axes: Axes, record: Record, num_samples: int, rate: int) -> None
         _band(axes, reply.start / rate, end / rate, -1.10, 1.08, _AGENT, 0.13)
         if reply.reason == "interrupted" and reply.end < num_samples:
             axes.plot([end / rate] * 2, [-1.10, -0.02], color=_BAD, linewidth=1.6)
-            axes.text(end / rate, -1.14, "yielded ", color=_BAD, fontsize=8, va="top", ha="right", weight="bold",
-                      zorder=5, bbox={"facecolor": _PAPER, "linewidth": 0, "pad": 0.8})
+            axes.text(end / rate, -1.05, "yielded ", color=_BAD, fontsize=8, ha="right", weight="bold")
 
 
 def _draw_words(axes: Axes, record: Record, num_samples: int, rate: int, inches_per_second: float) -> None:
