@@ -36,9 +36,9 @@ class LoopConfig:
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write safetensors so that the file is complete or not there."""
+    """Write safetensors so that the file is complete or not there; a tensor with two names is written under both."""
     partial = path.with_suffix(".partial")
-    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial)
+    save_file({k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, partial)
     os.replace(partial, path)
 
 
