@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from fakes import FakeEngine
+
 from omni.base.events import (
     AgentText,
     AudioReady,
@@ -69,7 +69,8 @@ def test_floor_comes_before_its_audio_and_words_with_it():
         drive.tick()
     assert drive.of(SpeechStarted) == [SpeechStarted(1, 3 * SIZE)]
     assert drive.of(SpeechEnded) == [SpeechEnded(1, 7 * SIZE, "finished", 0)]
-    assert drive.of(AgentText) == [AgentText(" word0", 3 * SIZE, 4 * SIZE, 1), AgentText(" word1", 5 * SIZE, 6 * SIZE, 1)]
+    assert drive.of(AgentText) == [AgentText(" word0", 3 * SIZE, 4 * SIZE, 1),
+                                   AgentText(" word1", 5 * SIZE, 6 * SIZE, 1)]
     kinds = [type(e) for e in drive.events if isinstance(e, (SpeechStarted, AgentText, AudioReady))]
     assert kinds[2:5] == [SpeechStarted, AgentText, AudioReady]
 
@@ -93,12 +94,14 @@ def test_words_move_with_late_audio():
 def test_lateness_keeps_every_sample_of_speech():
     """Speech comes out whole and in order, one block a deadline, however late the engine is."""
     on_time, late = Drive(FakeEngine(speak_until=20)), Drive(FakeEngine(speak_until=20))
-    for i in range(40):
+    for _ in range(40):
         on_time.tick()
     for i in range(28):
         late.tick(late=(i * 7 % 5) if i in (11, 14, 18) else 0)
+
     def speech(drive):
         return [e.samples for e in drive.of(AudioReady) if np.abs(e.samples).max() > 0.1]
+
     assert len(speech(late)) == 10
     assert all(np.array_equal(a, b) for a, b in zip(speech(on_time), speech(late), strict=True))
     positions = [e.at for e in late.of(AudioReady)]
