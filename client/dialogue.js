@@ -1,5 +1,6 @@
 /**
- * The conversation as text: who said what and when, which words were heard, which were cut. Pure; `captions.js` shows it.
+ * The conversation as text: who said what and when, which words were heard, which were cut. Pure; `captions.js`
+ * shows it.
  *
  * Both sides may speak at once, so utterances of the two overlap in time. An utterance of the agent is one reply and
  * bears its epoch; one of the user ends with a pause in the transcript.

@@ -64,12 +64,13 @@ export function describe(code, place) {
   const explanations = {
     insecure: [
       "This address may not use the microphone",
-      `Browsers open the microphone only for this same machine or over HTTPS. On the machine that runs omni, open `
-      + `http://localhost${port}. From elsewhere, start it with “omni serve --https” and open https://${place.host}${port}.`,
+      "Browsers open the microphone only for this same machine or over HTTPS. On the machine that runs omni, open "
+      + `http://localhost${port}. From elsewhere, start it with “omni serve --https” and open `
+      + `https://${place.host}${port}.`,
       false,
     ],
-    unsupported: ["This browser cannot hold a call", "It lacks the audio interfaces this page needs. Any current Firefox, "
-      + "Chrome, Edge or Safari has them.", false],
+    unsupported: ["This browser cannot hold a call", "It lacks the audio interfaces this page needs. Any current "
+      + "Firefox, Chrome, Edge or Safari has them.", false],
     no_microphone: ["No microphone found", "Plug one in, or choose another under Sound, then try again.", true],
     permission: ["The microphone is blocked", "Allow it for this site: the icon beside the address, or the browser’s "
       + "privacy settings. Then try again.", true],
@@ -89,8 +90,9 @@ export function describe(code, place) {
       true],
     idle: ["The line was closed", "Nothing was heard for a long time. You can begin again.", true],
     playback: ["The browser holds back the sound", "Press the button to hear the agent.", true],
-    mute_unanswered: ["The server has not confirmed the mute", "Your microphone is off on this side all the same: nothing "
-      + "leaves this machine.", false],
+    objected: ["The server objected to something", "The conversation goes on. What it said stands below.", false],
+    mute_unanswered: ["The server has not confirmed the mute", "Your microphone is as you set it on this side all the "
+      + "same.", false],
   };
   const [title, text, retry] = explanations[code]
     ?? ["Something went wrong", "The page met an error that it has no words for.", true];

@@ -4,8 +4,9 @@ import { Timeline } from "./timeline.js";
 
 /** Who sounds for how many blocks of 80 ms: an order, a story with an "uh-huh", a "stop". */
 const SCORE = [
-  [30, "-"], [16, "you"], [6, "-"], [24, "omni"], [26, "-"], [11, "you"], [3, "-"], [15, "you"], [7, "-"], [38, "omni"],
-  [5, "both"], [9, "you"], [5, "-"], [34, "omni"], [22, "-"], [22, "you"], [6, "-"], [30, "omni"], [14, "-"], [13, "you"], [5, "-"],
+  [30, "-"], [16, "you"], [6, "-"], [24, "omni"], [26, "-"], [11, "you"], [3, "-"], [15, "you"], [7, "-"],
+  [38, "omni"], [5, "both"], [9, "you"], [5, "-"], [34, "omni"], [22, "-"],
+  [22, "you"], [6, "-"], [30, "omni"], [14, "-"], [13, "you"], [5, "-"],
   [16, "omni"], [1, "both"], [4, "both"], [15, "omni"], [5, "both"], [4, "you"], [9, "-"],
 ];
 const ENDS_INTERRUPTED = [11, 26]; // entries of SCORE that begin after a yield

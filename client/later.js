@@ -1,4 +1,4 @@
-/** What the agent says is shown when it sounds: each thing waits for what is buffered before it, in the order it came. */
+/** What the agent says is shown when it sounds: each thing waits for what is buffered before it, in order. */
 
 export class Later {
   /**

@@ -34,6 +34,7 @@ let context = null;
 let microphone = null;
 let asking = 0; // grows with each wish to talk, and to stop asking for the microphone
 let answers = new AnswerClock();
+let awake = null; // keeps a phone's screen on: with it off the microphone goes too
 
 const session = new Session({
   timers: { setTimeout: (call, ms) => setTimeout(call, ms), clearTimeout: (timer) => clearTimeout(timer) },
@@ -119,12 +120,19 @@ function beginCall(live, again) {
   voice.play().catch(() => view.explain("playback"));
   heard.follow(live);
   meters.follow(context, microphone, live.voice);
+  navigator.wakeLock?.request("screen").then((lock) => {
+    awake?.release();
+    awake = lock;
+    if (session.state !== "live") lock.release();
+  }, () => {}); // a hidden page gets none
 }
 
 function letGo() {
   stopStream(microphone);
   microphone = null;
   voice.srcObject = null;
+  awake?.release();
+  awake = null;
   context?.suspend();
 }
 
@@ -154,7 +162,7 @@ function takeEvent(event) {
       });
       break;
     case "error":
-      view.explain("refused", event.error.message);
+      view.explain("objected", event.error.message);
       break;
   }
 }
@@ -188,7 +196,8 @@ async function changeMicrophone() {
 at("call").addEventListener("click", call);
 at("mute").addEventListener("click", () => session.mute(!session.muted));
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "m" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, dialog")) return;
+  if (event.key !== "m" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("select, dialog")) return;
   if (session.state === "live" || session.state === "reconnecting") session.mute(!session.muted);
 });
 window.addEventListener("online", () => session.returnNow());

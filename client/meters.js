@@ -42,7 +42,10 @@ export function prepareMeters(context) {
   return context.audioWorklet.addModule(new URL("./worklets/level.js", import.meta.url));
 }
 
-/** @param {number} level RMS, full scale 1. @returns {number} 0 to 1, so that quiet speech shows and loud speech fits. */
+/**
+ * @param {number} level RMS, full scale 1.
+ * @returns {number} 0 to 1, so that quiet speech shows and loud speech fits.
+ */
 export function asHeight(level) {
   return Math.min(1, 2.1 * Math.sqrt(level));
 }

@@ -4,10 +4,9 @@
  *
  *     push({at, epoch, tail, samples}) ──► [ cushion ............ bound ] ──► pull(128) ──► loudspeaker
  *
- * It starts once a cushion has gathered, which grows after each gap and shrinks never below where it began. A newer
- * epoch ramps down what of an older one is still queued, within 10 ms, and throws the rest away: the agent has yielded,
- * and what it said before must not go on. When the queue is fuller than it should be, silence is dropped; speech only at
- * the hard bound.
+ * It starts once a cushion has gathered, which grows after each gap. A newer epoch ramps down what of an older one is
+ * still queued, within 10 ms, and throws the rest away: the agent has yielded, and what it said before must not go on.
+ * When the queue is fuller than it should be, silence is dropped; speech only at the hard bound.
  */
 
 /** @typedef {{at: number, epoch: number, tail: number, samples: Float32Array}} Block */

@@ -15,7 +15,8 @@ import { ConnectError, isFinal } from "./errors.js";
 
 /** @typedef {"idle" | "connecting" | "live" | "reconnecting" | "failed"} State */
 /** @typedef {import("./webrtc.js").Call} Call */
-/** @typedef {(microphone: MediaStream, hooks: import("./webrtc.js").Hooks, signal: AbortSignal) => Promise<Call>} Open */
+/** @typedef {import("./webrtc.js").Hooks} Hooks */
+/** @typedef {(microphone: MediaStream, hooks: Hooks, signal: AbortSignal) => Promise<Call>} Open */
 /**
  * @typedef {object} Surroundings
  * @property {Open} openWebRtc
@@ -174,7 +175,8 @@ export class Session {
     this.abort = abort;
     let timer;
     const late = new Promise((_, reject) => {
-      timer = timers.setTimeout(() => reject(new ConnectError("unanswered", `no connection within ${ms / 1000} s`)), ms);
+      const error = new ConnectError("unanswered", `no connection within ${ms / 1000} s`);
+      timer = timers.setTimeout(() => reject(error), ms);
     });
     const opening = open(this.microphone, hooks, abort.signal);
     try {
@@ -265,6 +267,7 @@ export class Session {
 
   #enter(state, facts = {}) {
     this.state = state;
-    this.listeners.onState(state, { transport: this.call?.kind ?? null, problem: null, detail: "", waitMs: null, ...facts });
+    const none = { transport: this.call?.kind ?? null, problem: null, detail: "", waitMs: null };
+    this.listeners.onState(state, { ...none, ...facts });
   }
 }

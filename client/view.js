@@ -8,8 +8,8 @@ const CALL_LABELS = {
 };
 
 const GENTLE = {
-  fallback: ["Connected another way", "UDP does not get through here, so the sound takes a WebSocket. Answers may come a "
-    + "little later."],
+  fallback: ["Connected another way", "UDP does not get through here, so the sound takes a WebSocket. Answers may "
+    + "come a little later."],
 };
 
 export class View {

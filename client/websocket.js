@@ -15,8 +15,8 @@ const BACKLOG_BYTES = 96_000; // about 2 s of audio waiting in the socket; what 
 
 /**
  * @param {{url: string, protocols: string[], session: object, microphone: MediaStream, context: AudioContext,
- *   ask: () => Promise<Response>, signal: AbortSignal}} order `ask` puts the same wish as a plain request: a browser does
- *   not tell why a handshake was refused.
+ *   ask: () => Promise<Response>, signal: AbortSignal}} order `ask` puts the same wish as a plain request: a browser
+ *   does not tell why a handshake was refused.
  * @param {import("./webrtc.js").Hooks} hooks
  * @returns {Promise<import("./webrtc.js").Call>} Once the session is live. Aborting `signal` leaves nothing behind.
  * @throws {ConnectError}

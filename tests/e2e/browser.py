@@ -163,6 +163,11 @@ class Page:
         """Begin to keep both sides' sound; call it once the page is live."""
         await self.evaluate("window.__harness.record()")
 
+    async def events(self, direction: str, kind: str) -> list[dict]:
+        """Events of one type that the page has "sent" or "received", each with `at`, its time on the page's clock."""
+        chosen = f"filter((one) => one.type === {json.dumps(kind)})"
+        return await self.evaluate(f"window.__harness.wire.{direction}.{chosen}")
+
     async def recorded(self) -> tuple[Recording, Recording]:
         """What was kept so far: (microphone, voice). Neither is stopped."""
         sides = await self.evaluate("window.__harness.recorded()")

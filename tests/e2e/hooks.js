@@ -12,6 +12,25 @@ window.__harness = (() => {
     };
   }
 
+  /** Events both ways with the page's time, whatever carries them; audio left out. */
+  const wire = { sent: [], received: [] };
+  const note = (list, text) => {
+    if (typeof text !== "string" || text.includes('"session.input_audio.append"') || text.includes('audio.delta"')) return;
+    list.push({ at: performance.now(), ...JSON.parse(text) });
+  };
+  for (const Carrier of [window.RTCDataChannel, window.WebSocket]) {
+    if (!Carrier) continue;
+    const { send, addEventListener } = Carrier.prototype;
+    Carrier.prototype.send = function (text) {
+      note(wire.sent, text);
+      return send.call(this, text);
+    };
+    Carrier.prototype.addEventListener = function (kind, listener, ...rest) {
+      if (kind === "message") addEventListener.call(this, "message", (event) => note(wire.received, event.data));
+      return addEventListener.call(this, kind, listener, ...rest);
+    };
+  }
+
   /** Frames of a track as they come; a clone, so that muting the page's own track shows in nothing here. */
   async function keep(name, track) {
     const side = { rate: 0, start: 0, parts: [], length: 0 };
@@ -50,6 +69,7 @@ window.__harness = (() => {
   }
 
   return {
+    wire,
     record() {
       streams.voice = document.getElementById("voice").srcObject;
       for (const name of ["microphone", "voice"]) {

@@ -83,6 +83,8 @@ async def test_a_question_is_answered_and_a_stop_silences(transport, tmp_path, c
         you = await page.evaluate("document.querySelector('.lane.you .said p').innerText")
         answer = await page.evaluate("document.getElementById('reading-answer').innerText")
         status = await page.evaluate("document.getElementById('status').innerText")
+        reports = await page.events("sent", "omni.playback")
+        known = await page.events("received", "omni.heard")
         await page.click("#call")
         await page.until(f"{STATE} === 'idle'", 5)
         await emptied(server)
@@ -99,6 +101,9 @@ async def test_a_question_is_answered_and_a_stop_silences(transport, tmp_path, c
     assert 320 < silent - stop < 1_500
     assert words.startswith("Once there was") and you.startswith("hm")
     assert answer.endswith(" ms")
+    assert len(reports) > 20 and all(("rtp_timestamp" in report) == (transport == "auto") for report in reports[5:])
+    assert known[-1]["final"] and not known[-1]["estimated"]
+    assert words.startswith(known[-1]["text"].strip())
 
 
 async def test_blocked_udp_falls_back_within_five_seconds_and_says_so(tmp_path):

@@ -1,0 +1,131 @@
+"""The page and the shipped model: a real order answered aloud, a story silenced by a recorded "stop".
+
+What is printed is measured at the page: both sides are recorded there, on one clock.
+"""
+
+import importlib.resources
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from browser import Browser, Recording
+from conftest import need
+
+from omni.audio.files import read_audio, write_wav
+from omni.audio.resampling import Resampler
+from omni.base.config import build, data_path
+from omni.engine.worker import EngineWorker
+from omni.serve.command import serving
+from omni.serve.config import ServeConfig
+
+WEIGHTS = importlib.resources.files("omni") / "weights" / "tiny"
+pytestmark = [
+    pytest.mark.browser, pytest.mark.realtime, pytest.mark.timeout(180),
+    pytest.mark.skipif(not WEIGHTS.is_dir(), reason="no weights are shipped yet"),
+]
+RATE_HZ = 16_000
+AUDIBLE = 0.01
+STATE = "document.body.dataset.state"
+
+
+@asynccontextmanager
+async def house():
+    """The server as `omni serve` builds it; yields its address."""
+    from omni.engine.engine import Engine
+    from omni.model.weights import load_model
+
+    engine = Engine(load_model("tiny", device="cpu"), capacity=2, device="cpu")
+    async with EngineWorker(engine) as worker:
+        async with serving(build(ServeConfig, {"port": 0}), worker, stats=worker.stats) as address:
+            yield address
+
+
+def room(path, *sounds: tuple[float, str], seconds: float):
+    """A microphone's recording: a quiet room, and recordings of the simulation scripts at these seconds."""
+    samples = np.random.default_rng(11).normal(0, 10 ** (-62 / 20), int(seconds * RATE_HZ))
+    for at_s, name in sounds:
+        sound, rate_hz = read_audio(data_path("configs") / "evaluate" / "recordings" / name)
+        assert rate_hz == RATE_HZ
+        at = int(at_s * RATE_HZ)
+        samples[at:at + sound.shape[1]] += sound[0]
+    write_wav(path, np.clip(samples, -1, 1).astype(np.float32), RATE_HZ)
+    return path
+
+
+async def talk(browser, url):
+    page = await browser.open(url)
+    await page.click("#call")
+    await page.until(f"{STATE} === 'live'", 20)
+    await page.record()
+    return page
+
+
+def spoken_words(voice: Recording, from_ms: float) -> str:
+    """What an independent recogniser hears in the voice after this page time."""
+    from pocketsphinx import Decoder
+
+    resampler = Resampler(voice.rate_hz, RATE_HZ)
+    tail = voice.samples[int((from_ms - voice.start_ms) / 1000 * voice.rate_hz):].astype(np.float32)
+    samples = np.concatenate([resampler.process(tail), resampler.flush()])
+    decoder = Decoder(samprate=RATE_HZ, loglevel="FATAL")
+    decoder.start_utt()
+    decoder.process_raw((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+    decoder.end_utt()
+    return decoder.hyp().hypstr if decoder.hyp() else ""
+
+
+def question_end_ms(heard: Recording, before_ms: float) -> float:
+    """Page time of the last window of the question that is louder than a tenth of its loudest."""
+    levels = heard.levels()
+    return heard.last_ms(0.1 * float(levels.max()), before_ms=before_ms)
+
+
+async def way(page, answered_ms: float, asked_ms: float) -> str:
+    """Where an answer's milliseconds went, as far as the page can tell."""
+    floors = [event for event in await page.events("received", "omni.floor") if event["state"] == "speaking"]
+    blocks = await page.events("received", "omni.block")
+    compute = float(np.percentile([block["compute_us"] for block in blocks], 95)) / 1000
+    took = floors[0]["at"] - asked_ms
+    readings = await page.evaluate("[...document.querySelectorAll('#readings div')].map((one) => one.innerText"
+                                   ".replace('\\n', ' ')).join(', ')")
+    return (f"question -> floor taken {took:.0f} ms, floor -> audible {answered_ms - floors[0]['at']:.0f} ms, "
+            f"compute p95 {compute:.0f} ms a block; {readings}")
+
+
+async def test_an_order_is_read_back_aloud(tmp_path, capsys):
+    microphone = room(tmp_path / "room.wav", (4.0, "order_cappuccino.flac"), seconds=30)
+    async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
+        page = await talk(browser, url)
+        await page.until("document.querySelector('.lane.omni .said p')?.innerText.split(' ').length > 4", 25)
+        await page.until("document.querySelector('.lane.omni .said p.open') === null", 20)
+        heard, voice = await page.recorded()
+        caption = await page.evaluate("document.querySelector('.lane.omni').innerText")
+        answered = voice.onset_ms(AUDIBLE)
+        asked = question_end_ms(heard, answered + 500)
+        print_way = await way(page, answered, asked)
+        assert page.problems == []
+    words = spoken_words(voice, answered - 200)
+    with capsys.disabled():
+        print(f"\nend of question -> first audible answer {answered - asked:.0f} ms; {print_way}\n"
+              f"captions: {caption!r}; recogniser: {words!r}")
+    assert "cappuccino" in caption
+    assert "cappuccino" in words
+    assert answered - asked < 1_500
+
+
+async def test_a_recorded_stop_silences_a_story(tmp_path, capsys):
+    microphone = room(tmp_path / "room.wav", (4.0, "story.flac"), (10.0, "stop_loud.flac"), seconds=30)
+    async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
+        page = await talk(browser, url)
+        await page.until("document.querySelector('.lane.omni p.cut') !== null", 25)
+        cut = await page.events("received", "omni.floor")
+        await page.until(f"performance.now() > {cut[-1]['at'] + 1500}", 5)
+        heard, voice = await page.recorded()
+        assert page.problems == []
+    yielded = next(event for event in cut if event.get("reason") == "interrupted")
+    story = voice.onset_ms(AUDIBLE)
+    stop = heard.onset_ms(0.2 * float(heard.levels().max()), after_ms=story + 1_000)
+    silent = voice.quiet_ms(AUDIBLE, after_ms=stop, for_ms=800)
+    with capsys.disabled():
+        print(f"\ninterruption -> silence {silent - stop:.0f} ms; stop -> floor given up {yielded['at'] - stop:.0f} ms")
+    assert 0 < silent - stop < 1_500
