@@ -44,8 +44,32 @@ def _add_serve(commands) -> None:
 
 
 def _add_talk(commands) -> None:
-    parser = commands.add_parser("talk", help="talk through microphone and speaker")
-    parser.set_defaults(call=lambda args: 1)
+    def call(args) -> int:
+        from omni.transport.talk import main as talk
+
+        def make_worker():
+            # Torch is imported here: a missing microphone is told at once, not after seconds of loading.
+            from omni.engine.engine import Engine
+            from omni.engine.worker import EngineWorker
+            from omni.model.weights import load_model
+            model = load_model(args.model, device=args.device)
+            return EngineWorker(Engine(model, capacity=1, device=args.device, threads=args.threads))
+
+        return talk(args, make_worker)
+
+    parser = commands.add_parser("talk", help="talk through microphone and speaker", description="Talk to the agent "
+                                 "through this machine's microphone and speaker. Wear headphones: a terminal has no "
+                                 "echo canceller.")
+    parser.add_argument("--server", metavar="URL", help="talk to a running server instead of a model in this process, "
+                        "e.g. http://127.0.0.1:8765")
+    parser.add_argument("--token", help="the server's secret (better: the environment's OMNI_TOKEN)")
+    parser.add_argument("--insecure", action="store_true", help="accept the server's self-signed certificate")
+    parser.add_argument("--input", metavar="DEVICE", help="microphone: its number, or part of its name")
+    parser.add_argument("--output", metavar="DEVICE", help="speaker: its number, or part of its name")
+    parser.add_argument("--list-devices", action="store_true", help="show the sound devices and leave")
+    parser.add_argument("--instructions", default="", metavar="TEXT", help="what the agent is asked to be")
+    _add_model(parser)
+    parser.set_defaults(call=call)
 
 
 def _add_converse(commands) -> None:
