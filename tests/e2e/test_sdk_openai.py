@@ -26,16 +26,17 @@ def sdk_python(tmp_path_factory) -> Path:
     given = os.environ.get("OMNI_SDK_VENV")
     folder = Path(given) if given else tmp_path_factory.mktemp("sdk")
     python = folder / "bin" / "python"
-    if not python.exists():
-        venv.create(folder, with_pip=True)
-    if subprocess.run([python, "-c", "import openai, websockets"], capture_output=True, check=False).returncode:
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
-        done = subprocess.run(install, capture_output=True, text=True, timeout=100, check=False)
-        if done.returncode:
-            reason = f"the package index gives no {' '.join(REQUIREMENTS)}: {done.stderr.strip()[-300:]}"
-            if os.environ.get("OMNI_REQUIRE_ALL") == "1":
-                pytest.fail(reason)
-            pytest.skip(reason)
+    try:
+        if not python.exists():
+            venv.create(folder, with_pip=True)
+        if subprocess.run([python, "-c", "import openai, websockets"], capture_output=True, check=False).returncode:
+            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
+            subprocess.run(install, capture_output=True, text=True, timeout=100, check=True)
+    except subprocess.SubprocessError as error:
+        reason = f"no environment with {' '.join(REQUIREMENTS)}: {str(getattr(error, 'stderr', '') or error)[-300:]}"
+        if os.environ.get("OMNI_REQUIRE_ALL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
     return python
 
 
