@@ -72,8 +72,8 @@ async def create(client: openai.AsyncOpenAI, sdp: str) -> dict:
 
 async def main(base_url: str, sdp: str | None) -> None:
     """Print what was seen."""
-    async with openai.AsyncOpenAI(base_url=base_url, api_key="not-needed", max_retries=0) as client:
-        async with asyncio.timeout(45):
+    async with openai.AsyncOpenAI(base_url=base_url, api_key="not-needed", max_retries=5) as client:
+        async with asyncio.timeout(75):
             told = await converse(client)
             if sdp:
                 told["created"] = await create(client, sdp)
