@@ -97,7 +97,8 @@ def _add_model(parser) -> None:
     parser.add_argument("--model", default="tiny", metavar="NAME|PATH", help="weights (default: tiny, shipped)")
     parser.add_argument("--seed", type=int, default=0, help="of the conversation's random generator (default: 0)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
-    parser.add_argument("--threads", type=int, metavar="N", help="torch threads within an operation")
+    # One is enough for the shipped model, and two that wait for each other on a busy machine are slower than none.
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="torch threads an operation (default: 1)")
 
 
 def _add_simulate(commands) -> None:
@@ -132,4 +133,4 @@ def _add_bench(commands) -> None:
     parser.add_argument("--blocks", type=int, default=500, metavar="M", help="blocks measured (default: 500)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     _add_model(parser)
-    parser.set_defaults(call=call, threads=1)
+    parser.set_defaults(call=call)
