@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     model = load_model(config.model, device=config.device)
     engine = Engine(model, capacity=config.limits.sessions, device=config.device, threads=config.threads)
-    return asyncio.run(_main(config, lambda: EngineWorker(engine)))
+    return asyncio.run(serve_forever(config, lambda: EngineWorker(engine)))
 
 
 def resolve(args: argparse.Namespace, environment) -> ServeConfig:
@@ -66,7 +66,12 @@ def resolve(args: argparse.Namespace, environment) -> ServeConfig:
         raise ConfigError(str(error).removeprefix(f"{args.config.split('/')[-1]}.yaml: ")) from error
 
 
-async def _main(config: ServeConfig, make_worker: Callable[[], EnginePort]) -> int:
+async def serve_forever(config: ServeConfig, make_worker: Callable[[], EnginePort]) -> int:
+    """Serve until SIGINT or SIGTERM, then end every conversation within the deadline; returns the exit code.
+
+    Args:
+        make_worker: called on the event loop; gives an asynchronous context manager.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
