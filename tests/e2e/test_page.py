@@ -47,12 +47,17 @@ def room(path, *sounds: tuple[float, float], seconds: float = 30.0):
 
 
 async def talk(browser, url, **preferences):
-    """Open the page and be live."""
+    """Open the page and be live. A server that is behind its clock on a busy machine is asked again."""
     page = await browser.open(url, preferences=preferences)
-    await page.click("#call")
-    await page.until(f"{STATE} === 'live'", 20)
-    await page.record()
-    return page
+    for _ in range(10):
+        await page.click("#call")
+        await page.until(f"['live', 'failed'].includes({STATE})", 20)
+        if await page.evaluate(STATE) == "live":
+            await page.record()
+            return page
+        assert "behind its clock" in await page.evaluate("document.getElementById('notice').innerText")
+        await asyncio.sleep(1)
+    raise AssertionError("the engine stays behind its clock")
 
 
 async def emptied(server, within_s: float = 10) -> None:
@@ -72,7 +77,7 @@ async def notice(page, within_s: float = 10) -> dict:
 @pytest.mark.parametrize("transport", ["auto", "websocket"])
 async def test_a_question_is_answered_and_a_stop_silences(transport, tmp_path, capsys):
     """Both ways of connecting carry sound, captions, the floor and the words that were cut."""
-    microphone = room(tmp_path / "room.wav", (4.0, 5.2), (9.0, 10.5))
+    microphone = room(tmp_path / "room.wav", (5.0, 6.2), (10.0, 11.5))
     async with house() as (url, server), Browser.launch(need("chromium"), microphone=microphone) as browser:
         page = await talk(browser, url, transport=transport)
         await page.until("document.querySelectorAll('.lane.omni .said p').length > 0", 15)
@@ -89,10 +94,9 @@ async def test_a_question_is_answered_and_a_stop_silences(transport, tmp_path, c
         await page.until(f"{STATE} === 'idle'", 5)
         await emptied(server)
         assert page.problems == []
-    started = heard.onset_ms(0.02)
-    asked = heard.last_ms(0.02, before_ms=started + 2_500)
+    asked = heard.onset_ms(0.02) + 1_200
+    stop = asked + 3_800
     answered = voice.onset_ms(AUDIBLE, after_ms=asked - 200)
-    stop = heard.onset_ms(0.02, after_ms=asked + 1_500)
     silent = voice.quiet_ms(AUDIBLE, after_ms=stop)
     with capsys.disabled():
         print(f"\n{status}: question -> answer {answered - asked:.0f} ms (the stand-in waits 320 of them), "

@@ -93,7 +93,7 @@ async def way(page, answered_ms: float, asked_ms: float) -> str:
 
 
 async def test_an_order_is_read_back_aloud(tmp_path, capsys):
-    microphone = room(tmp_path / "room.wav", (4.0, "order_cappuccino.flac"), seconds=30)
+    microphone = room(tmp_path / "room.wav", (5.0, "order_cappuccino.flac"), seconds=30)
     async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
         page = await talk(browser, url)
         await page.until("document.querySelector('.lane.omni .said p')?.innerText.split(' ').length > 4", 25)
@@ -114,7 +114,7 @@ async def test_an_order_is_read_back_aloud(tmp_path, capsys):
 
 
 async def test_a_recorded_stop_silences_a_story(tmp_path, capsys):
-    microphone = room(tmp_path / "room.wav", (4.0, "story.flac"), (10.0, "stop_loud.flac"), seconds=30)
+    microphone = room(tmp_path / "room.wav", (5.0, "story.flac"), (11.0, "stop_loud.flac"), seconds=30)
     async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
         page = await talk(browser, url)
         await page.until("document.querySelector('.lane.omni p.cut') !== null", 25)
