@@ -10,6 +10,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -93,7 +94,7 @@ class serving:
 
     def __init__(self, config: ServeConfig, engine: EnginePort, stats: Callable[[], object] | None = None):
         self.config = config
-        self.server = Server(engine, config, model=config.model, stats=stats)
+        self.server = Server(engine, config, model=Path(config.model).name, stats=stats)
         self._runner = web.AppRunner(self.server.app(), access_log=None, keepalive_timeout=15, shutdown_timeout=1,
                                      handle_signals=False)
 

@@ -273,6 +273,11 @@ class CallConversation(Conversation):
         """Unsent audio was thrown away."""
         self._discarded(epoch, samples)
 
+    def measured(self, round_trip_ms: int) -> None:
+        """What the peer's reports say about the network."""
+        if self._session is not None:
+            self._session.set_round_trip(round_trip_ms)
+
     # ---- Conversation
 
     def _deliver(self, event: base.SessionEvent) -> None:
