@@ -39,8 +39,9 @@ class Client:
         self.channel = self.pc.createDataChannel("oai-events")
         self.texts: list[str] = []
         self.frames: list[tuple[float, av.AudioFrame]] = []
-        self.got_text = asyncio.Event()
+        self.got_text, self.open = asyncio.Event(), asyncio.Event()
         self.channel.on("message", self._on_message)
+        self.channel.on("open", self.open.set)
         self.pc.on("track", lambda track: setattr(self, "reader", asyncio.ensure_future(self._read(track))))
         self.reader = None
 

@@ -58,6 +58,7 @@ class connected:
         await self.client.answer(await self.call.accept(await self.client.offer()))
         self.run = asyncio.ensure_future(self.call.run())
         await asyncio.wait_for(self.peer.open.wait(), 10)
+        await asyncio.wait_for(self.client.open.wait(), 10)
         return self
 
     async def __aexit__(self, *_):
@@ -70,7 +71,7 @@ async def test_audio_and_events_flow_both_ways():
     async with connected() as c:
         c.call.send("before the first message")
         c.client.channel.send('{"type": "x"}')
-        for block in range(12):
+        for block in range(14):
             tone = 0.3 * np.sin(2 * np.pi * 300 * (np.arange(1280) + 1280 * block) / 16_000)
             c.call.push(AudioReady(1280 * block, tone.astype(np.float32), epoch=1))
             await asyncio.sleep(0.08)
@@ -88,15 +89,17 @@ async def test_audio_and_events_flow_both_ways():
 
 async def test_frames_leave_on_a_steady_grid_and_are_mapped_to_the_conversation():
     async with connected() as c:
-        for block in range(10):
-            c.call.push(AudioReady(1280 * block, np.zeros(1280, np.float32), epoch=0))
-            await asyncio.sleep(0.08)
-        sender = c.call._pc.getSenders()[0]
-        newest = sender._RTCRtpSender__rtp_timestamp
-        ends = [c.call.played_at((newest - 960 * back) & 0xFFFFFFFF) for back in range(20)]
-        assert 7 * 1280 <= ends[0] <= 10 * 1280
-        # 20 ms a frame, but where the queue ran dry (a busy machine) or held silence too much.
-        assert ends == sorted(ends, reverse=True) and 4 * 1280 <= ends[0] - ends[16] + 1280 <= 6 * 1280
+        for block in range(4):
+            c.call.push(AudioReady(1280 * block, np.full(1280, 0.1, np.float32), epoch=0))
+        async with asyncio.timeout(15):
+            while c.call.outgoing.held:  # noqa: ASYNC110  (a plain number)
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
+        newest = c.call._pc.getSenders()[0]._RTCRtpSender__rtp_timestamp
+        ends = [c.call.played_at((newest - 960 * back) & 0xFFFFFFFF) for back in range(500)]
+        ends = [end for end in ends if end]
+        # 20 ms a frame; silence does not move on, and neither does a pacer that was held up (its timestamps jump).
+        assert ends == sorted(ends, reverse=True) and sorted(set(ends)) == list(range(320, 5121, 320))
         assert c.call.played_at((newest + 960 * 50) & 0xFFFFFFFF) is None
         pts = [sent for sent, _ in c.call._track.sent]
         assert set(np.diff(pts)) <= {960} or c.call.counters.resyncs
@@ -219,8 +222,9 @@ async def test_lost_packets_leave_a_hole_in_time_and_no_shift():
             return add(p)
 
         buffer.add = lossy
-        await asyncio.sleep(1.5)
-        assert len(dropped) >= 2 and c.call.counters.gaps >= 2
+        async with asyncio.timeout(15):
+            while c.call.counters.gaps < 3 or len(c.peer.stretches) < 60:  # noqa: ASYNC110  (plain numbers)
+                await asyncio.sleep(0.05)
         line = c.peer.timeline()
         holes = np.isnan(line[2000:])
         assert holes.any()
