@@ -1,0 +1,62 @@
+"""Models small enough that a test of all their parts takes a moment, with weights that make every part matter.
+
+Several layers of the real ones begin at zero, so that training starts from something plain; a law that holds because
+a layer adds nothing says little. `randomise` gives each parameter a share in the output.
+"""
+
+import torch
+from torch import nn
+
+from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.encoder import EncoderConfig
+from omni.model.language_model import LanguageModelConfig
+from omni.model.mouth import MouthConfig
+from omni.model.synthesizer import SynthesizerConfig
+from omni.model.tokens import END_SPEAK, START_SPEAK, Pieces
+from omni.model.vocoder import VocoderConfig
+
+WORDS = ["one", "two", "three", "four"]
+WIDTH = 16
+MELS = 16
+
+ENCODER = EncoderConfig(num_mels=MELS, dim=16, num_layers=1, num_heads=2, kernel=3, window=4, block_frames=2)
+MOUTH = MouthConfig(SynthesizerConfig(drive_dim=WIDTH, dim=16, num_layers=2, kernel=3, pointer_dim=8, num_mels=MELS,
+                                      max_subframes=7),
+                    VocoderConfig(num_mels=MELS, dim=16, num_layers=1, kernel=3, noise_samples=5_000))
+
+
+def language_model(model_type: str = "llama", window: int = 5, pinned: int = 0, num_layers: int = 1,
+                   **settings) -> LanguageModelConfig:
+    """A stock class at a size of nothing."""
+    sizes = {"hidden_size": WIDTH, "intermediate_size": 24, "num_hidden_layers": num_layers, "num_attention_heads": 2,
+             "num_key_value_heads": 1, "max_position_embeddings": 4096, "tie_word_embeddings": False}
+    return LanguageModelConfig(model_type, {**sizes, **settings}, window, pinned)
+
+
+def randomise(module: nn.Module, seed: int = 0, std: float = 0.35) -> nn.Module:
+    """Draw every parameter anew; gains of norms stay near one. In eval mode, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            parameter.normal_(std=std, generator=generator)
+            if "norm" in name and name.endswith("weight"):
+                parameter.mul_(0.3).add_(1)
+    return module.eval()
+
+
+def duplex(layout: str = "summed", temperature: float = 0.0, seed: int = 0, restless: bool = True,
+           **mind) -> DuplexModel:
+    """A whole duplex model with random weights.
+
+    Restless, it takes the floor and gives it up more often than chance would have it, so that replies are cut too.
+    """
+    config = DuplexConfig(encoder=ENCODER, language_model=language_model(**mind), mouth=MOUTH, layout=layout,
+                          temperature=temperature)
+    model = randomise(DuplexModel(config, Pieces(WORDS)), seed)
+    with torch.no_grad():  # random frames are so loud that everything would be clipped
+        model.mouth.synthesizer.leave.bias.view(2, -1)[:, :MELS] -= 2.0
+    if restless:
+        plain, lift = model.mind.logits, torch.zeros(len(model.pieces))
+        lift[START_SPEAK], lift[END_SPEAK] = 2.0, 1.5
+        model.mind.logits = lambda hidden: plain(hidden) + lift
+    return model
