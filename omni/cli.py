@@ -118,8 +118,21 @@ def _add_simulate(commands) -> None:
 
 
 def _add_train(commands) -> None:
-    parser = commands.add_parser("train", help="train a model")
-    parser.set_defaults(call=lambda args: 1)
+    stages = {"bank": "omni.data.bank", "ears": "omni.train.ears", "voice": "omni.train.voice",
+              "words": "omni.train.words", "duplex": "omni.train.duplex"}
+    parser = commands.add_parser("train", help="train a model, stage by stage", description="Train a model, stage by "
+                                 "stage: bank (utterances on disk), ears, voice, words, duplex. `omni train STAGE "
+                                 "--help` lists a stage's options. Set OMNI_DATA_DIR to the real recordings.")
+    parser.add_argument("stage", choices=stages)
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the stage")
+
+    def call(args) -> int:
+        import importlib
+
+        importlib.import_module(stages[args.stage]).main(args.options)
+        return 0
+
+    parser.set_defaults(call=call)
 
 
 def _add_bench(commands) -> None:

@@ -4,6 +4,7 @@ Made once by several processes (synthesis costs more than reading), then mapped 
 `start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`.
 """
 
+import argparse
 import json
 import multiprocessing
 import random
@@ -120,3 +121,15 @@ def load(folder: Path) -> list[Utterance]:
             found.append(Utterance(samples, line["text"], line["reply"], line["skill"],
                                    line["source"], line["dev"], line["facts"]))
     return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Build a bank from the command line."""
+    parser = argparse.ArgumentParser(prog="omni train bank", description=__doc__,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bank")
+    parser.add_argument("--count", type=int, default=13_000, help="synthetic utterances, besides the real ones")
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args(argv)
+    build(args.out, args.count, args.seed, args.processes)

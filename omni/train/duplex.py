@@ -39,9 +39,10 @@ def losses(model: DuplexModel, batch: dict) -> tuple[Tensor, dict[str, float]]:
     return loss, parts
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Join ears, mind and voice, and train on sound."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="omni train duplex", description=__doc__,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--bank", type=Path, required=True)
     parser.add_argument("--ears", type=Path)
     parser.add_argument("--words", type=Path)
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--blocks", type=int, default=300)
     parser.add_argument("--batch", type=int, default=6)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.manual_seed(1)
     random.seed(1)
     pieces = Pieces(skills.vocabulary())

@@ -35,8 +35,9 @@ class Utterances(IterableDataset):
     its first plateau (blank everywhere), a few hundred steps of this guess get it off.
     """
 
-    def __init__(self, folder: Path, seconds: float, batch: int, seed: int):
+    def __init__(self, folder: Path, seconds: float, batch: int, seed: int, clean: float):
         self.folder, self.count, self.batch, self.seed = folder, int(seconds * 16_000), batch, seed
+        self.clean = clean  # share of segments with next to no noise and no room
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
@@ -62,7 +63,8 @@ class Utterances(IterableDataset):
                 if len(u.samples) > self.count - 3200:
                     continue
                 at = 0
-            y = augment.colour(u.samples.astype(np.float32) / 32768, rng) * 10 ** (rng.uniform(-8, 0) / 20)
+            y = u.samples.astype(np.float32) / 32768 * 10 ** (rng.uniform(-8, 0) / 20)
+            y = y if self.clean > 0.9 else augment.colour(y, rng)
             x[at:at + len(y)] += y
             texts.append(u.text)
             a, b = active_span(u.samples)
@@ -71,7 +73,10 @@ class Utterances(IterableDataset):
             late = np.minimum(slots + 4, len(guess) - 1)
             guess[late] = np.asarray(ids)[(slots - slots[0]) * len(ids) // len(slots)]
             at += len(y) + rng.randrange(3000, 20_000)
-        x = augment.level(augment.noise(augment.room(x, rng), rng), rng)
+        if rng.random() < self.clean:
+            x = augment.level(augment.noise(x, rng, 25, 50), rng)
+        else:
+            x = augment.level(augment.noise(augment.room(x, rng), rng), rng)
         return x, " ".join(texts), guess
 
 
@@ -155,19 +160,27 @@ def validator(folder: Path, each: int = 60):
     return validate
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train the ears alone."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="omni train ears", description=__doc__,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--bank", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lr", type=float, default=1.2e-3)
-    args = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=6.4)
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--clean", type=float, default=0.2, help="share of segments without noise or room")
+    parser.add_argument("--init", type=Path, help="folder of an earlier run to start from")
+    args = parser.parse_args(argv)
     torch.manual_seed(0)
     steps = {"done": 0}
     model = Ears(EncoderConfig())
-    data = DataLoader(Utterances(args.bank, 6.4, 10, 0), batch_size=None, num_workers=1, prefetch_factor=3)
+    if args.init:
+        model.load_state_dict(load_file(args.init / "model.safetensors"))
+        steps["done"] = 2 * GUIDED_STEPS
+    data = DataLoader(Utterances(args.bank, args.seconds, args.batch, 0, args.clean), batch_size=None, num_workers=1, prefetch_factor=3)
 
     def loss_of(model: Ears, batch) -> tuple[torch.Tensor, dict[str, float]]:
         x, targets, guess = batch

@@ -244,15 +244,16 @@ def stft_loss(x_BN: Tensor, y_BN: Tensor) -> Tensor:
     return total / 3
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Prepare the lessons if they are not there, and train the voice."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="omni train voice", description=__doc__,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--lessons", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--texts", type=int, default=3000)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     pieces = Pieces(skills.vocabulary())
     if not args.lessons.exists():
         prepare(args.lessons, pieces, args.texts, args.threads)

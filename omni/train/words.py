@@ -66,15 +66,16 @@ def load_mouth(model: DuplexModel, folder: Path) -> None:
     model.mouth.load_state_dict({k.removeprefix("mouth."): v for k, v in tensors.items() if k.startswith("mouth.")})
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train the mind on text."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="omni train words", description=__doc__,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--voice", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=1.2e-3)
-    args = parser.parse_args()
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    args = parser.parse_args(argv)
     torch.manual_seed(0)
     pieces = Pieces(skills.vocabulary())
     model = DuplexModel(DuplexConfig(), pieces)
@@ -84,7 +85,7 @@ def main() -> None:
         for p in part.parameters():
             p.requires_grad_(False)
     reader = Reader(model)
-    data = DataLoader(TextConversations(list(pieces.words), 400, 12, 0), batch_size=None, num_workers=1,
+    data = DataLoader(TextConversations(list(pieces.words), 256, 8, 0), batch_size=None, num_workers=1,
                       prefetch_factor=4)
     loop.run(reader, iter(data), lambda model, batch: token_loss(model(batch), batch),
              loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads), args.out)
