@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def run(model: nn.Module, batches: Iterator, loss_of: Callable[[nn.Module, objec
     resume.safetensors (parameters and moments), progress.json and log.jsonl.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # a run in the background gets SIGTERM, and shells start such runs with SIGINT ignored: both keep what was learned
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     torch.set_num_threads(config.threads)
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     groups = [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
