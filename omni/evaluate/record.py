@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 from omni.base.events import BlockResult, EndReason
 from omni.base.timebase import Timebase
-
-HEARD_MS = 100      # a piece that was cut counts as heard once this much of it has sounded
+from omni.session.playback import LEAST_CUT_MS
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ class Record:
         """Pieces that were heard before sample `until`, their spans clipped to it.
 
         A piece is heard if it began before `until` and either sounded to its end, or was broken off (by a cut, or by
-        `until`) after it had sounded for `HEARD_MS`.
+        `until`) after it had sounded for 80 ms: the rule by which a live session counts.
         """
         clipped = [_clip(p, until) for r in self.replies for p in r.pieces if p.start < until]
         return [p for p in clipped if self._was_heard(p)]
@@ -150,7 +149,7 @@ class Record:
                 "agent_text": self.heard_text(num_samples), "user_text": self.caption_text(), "blocks": self.num_blocks}
 
     def _was_heard(self, piece: Piece) -> bool:
-        return not piece.cut or piece.end - piece.start >= self.timebase.from_ms(HEARD_MS)
+        return not piece.cut or piece.end - piece.start >= self.timebase.from_ms(LEAST_CUT_MS)
 
 
 def _clip(piece: Piece, until: int) -> Piece:

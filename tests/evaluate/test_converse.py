@@ -87,7 +87,7 @@ def test_events_tell_what_out_holds_and_when(run, tmp_path):
 def test_only_what_sounded_within_out_counts(run, tmp_path):
     source = tmp_path / "in.wav"
     first = 11 * BLOCK                                   # the first piece begins here
-    for length, text, spans in [(first + PIECE + 1_599, "one", 1), (first + PIECE + 1_600, "one two", 2),
+    for length, text, spans in [(first + PIECE + 1_279, "one", 1), (first + PIECE + 1_280, "one two", 2),
                                 (first + 2 * PIECE, "one two", 2)]:
         write_wav(source, _question()[:length], 16_000)
         _, _, events, _ = run(source)
