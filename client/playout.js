@@ -4,9 +4,9 @@
  *
  *     push({at, epoch, tail, samples}) ──► [ cushion ............ bound ] ──► pull(128) ──► loudspeaker
  *
- * It starts once a cushion has gathered, which grows after each gap. A newer epoch ramps down what of an older one is
- * still queued, within 10 ms, and throws the rest away: the agent has yielded, and what it said before must not go on.
- * When the queue is fuller than it should be, silence is dropped; speech only at the hard bound.
+ * It starts once a cushion has gathered, which grows after each gap and shrinks again in calm. A newer epoch ramps down
+ * what of an older one is still queued, within 10 ms, and throws the rest away: the agent has yielded, and what it said
+ * before must not go on. When the queue is fuller than it should be, silence is dropped; speech only at the hard bound.
  */
 
 /** @typedef {{at: number, epoch: number, tail: number, samples: Float32Array}} Block */
@@ -14,7 +14,9 @@
 const SILENT = 1e-3;
 const CUSHION_MS = 60;
 const CUSHION_MAX_MS = 200;
-const SURPLUS_MS = 240;
+const CUSHION_STEP_MS = 20;
+const CALM_MS = 20_000; // without a gap for so long, the cushion gives back a step
+const SURPLUS_MS = 100; // over the cushion: more than a block and a little jitter is delay for nothing
 const BOUND_MS = 2_000;
 const RAMP_MS = 10;
 
@@ -31,6 +33,7 @@ export class Playout {
     /** One past the last sample played, on the conversation's clock, in samples; null before any. */
     this.playedTo = null;
     this.gaps = 0;
+    this.sinceGap = 0;
     this.droppedSilence = 0;
     this.droppedOld = 0;
     this.droppedOverflow = 0;
@@ -51,7 +54,7 @@ export class Playout {
         at += block.tail;
       }
     }
-    if (this.queued + samples.length > SURPLUS_MS * this.perMs && isSilent(samples)) {
+    if (this.queued + samples.length > this.cushion + SURPLUS_MS * this.perMs && isSilent(samples)) {
       this.droppedSilence += samples.length;
       return;
     }
@@ -88,7 +91,13 @@ export class Playout {
     if (filled < output.length) {
       this.playing = false;
       this.gaps += 1;
-      this.cushion = Math.min(CUSHION_MAX_MS * this.perMs, this.cushion + 20 * this.perMs);
+      this.sinceGap = 0;
+      this.cushion = Math.min(CUSHION_MAX_MS * this.perMs, this.cushion + CUSHION_STEP_MS * this.perMs);
+    }
+    this.sinceGap += filled;
+    if (this.sinceGap > CALM_MS * this.perMs) {
+      this.sinceGap = 0;
+      this.cushion = Math.max(CUSHION_MS * this.perMs, this.cushion - CUSHION_STEP_MS * this.perMs);
     }
   }
 

@@ -70,7 +70,7 @@ test("audio of an older epoch that comes late is dropped", () => {
 test("surplus is taken from silence; speech is kept up to the hard bound", () => {
   const playout = new Playout(RATE_HZ);
   for (let i = 0; i < 10; i += 1) push(playout, i, 0, silent());
-  assert.equal(playout.report().bufferedMs, 240);
+  assert.equal(playout.report().bufferedMs, 160);
   for (let i = 10; i < 60; i += 1) push(playout, i, 0, loud());
   assert.ok(playout.report().bufferedMs > 1_900 && playout.report().bufferedMs <= 2_000);
 });
@@ -84,4 +84,9 @@ test("each gap makes the cushion deeper, within bounds", () => {
   }
   assert.equal(playout.report().gaps, 20);
   assert.equal(playout.cushion, 200 * 16);
+  for (let block = 0; block < 3 * 250; block += 1) {
+    push(playout, index++, 0, loud());
+    if (block > 2) pull(playout, BLOCK);
+  }
+  assert.equal(playout.cushion, 160 * 16, "and calm gives it back");
 });
