@@ -71,9 +71,9 @@ class Augment:
         return x + self.bed(len(x), rng) * level * 10 ** (-snr_db / 20)
 
     def level(self, x: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Gain so that the peak lies between -28 dB and full scale, sometimes clipped."""
+        """Gain so that the peak lies between -20 and -1 dB of full scale, sometimes clipped."""
         peak = max(float(np.abs(x).max(initial=0.0)), 1e-4)
-        x = x * (10 ** (rng.uniform(-28, 0) / 20) / peak)
+        x = x * (10 ** (rng.uniform(-20, -1) / 20) / peak)
         if rng.random() < 0.05:
             x = np.clip(x * 2, -1, 1)
         return x.astype(np.float32)

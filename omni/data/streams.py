@@ -20,7 +20,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
-_WEIGHTS = {"think": 0.25, "start": 1.0, "end": 1.0, "piece": 1.0}
+_WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def caption_spans(talk: Conversation) -> list[tuple[int, int, torch.Tensor]]:
     """Stretches (first block, one past the last block, character ids) whose words are all known, far from others."""
     lines = sorted((h for h in talk.heard if h.role != "sound"), key=lambda h: h.at)
     spans = []
-    for i, h in enumerate(lines):
+    for _i, h in enumerate(lines):
         first, last = max(h.at // BLOCK - 1, 0), (h.at + h.line.num_samples) // BLOCK + 4
         clear = all(o is h or o.at > last * BLOCK or o.at + o.line.num_samples < first * BLOCK for o in lines)
         if h.line.text and clear and last <= talk.num_blocks and h.role != "other":

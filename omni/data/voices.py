@@ -18,7 +18,7 @@ from omni.data.flite import Flite
 
 LETTER_NAMES = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", (
     "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee queue are ess tea you vee double-you ex why zee"
-).split()))
+).split(), strict=False))
 _ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan", "en-us-nyc"]
 _HELD_OUT_ACCENT = "en-gb-x-gbcwmd"
 _FLITE = {"rms": True, "awb": True, "kal16": False}

@@ -35,7 +35,7 @@ def run(engine: Engine, users: Sequence[np.ndarray], name: str) -> list[list[Blo
         slots = [engine.open(seed=i) for i in range(len(batch))]
         results: list[list[BlockResult]] = [[] for _ in batch]
         for i in range(max(map(len, batch))):
-            inputs = {s: BlockInput(b[i].copy()) for s, b in zip(slots, batch) if i < len(b)}
+            inputs = {s: BlockInput(b[i].copy()) for s, b in zip(slots, batch, strict=False) if i < len(b)}
             out = engine.step(inputs)
             for k, slot in enumerate(slots):
                 if slot in out:
@@ -92,7 +92,7 @@ def orders(engine: Engine, root: Path) -> dict:
         users.append(place([(0.5, x)], len(x) / RATE_HZ + 8, i))
     drink = every = answered = 0
     latencies, texts = [], []
-    for r, end, results in zip(found, ends, run(engine, users, "orders")):
+    for r, end, results in zip(found, ends, run(engine, users, "orders"), strict=False):
         text = said(results)
         plain = " ".join(text.replace(",", " ").replace(".", " ").split())
         has_drink = has(plain, r.slots["coffeeDrink"])
@@ -143,7 +143,7 @@ def floor(engine: Engine, root: Path, num_voices: int = 20) -> dict:
     for kind, events in kinds.items():
         users = [place([(0.4, ask), (when + i % 5 * 0.7, e)], when + 9, 1000 + i) for i, e in enumerate(events)]
         yielded, started, times = 0, 0, []
-        for i, (event, results) in enumerate(zip(events, run(engine, users, kind))):
+        for i, (event, results) in enumerate(zip(events, run(engine, users, kind), strict=False)):
             onset = int((when + i % 5 * 0.7) * RATE_HZ)
             if not any(r.speaking for r in results if r.block == onset // BLOCK):
                 continue

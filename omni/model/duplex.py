@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from omni.base.timebase import Timebase
 from omni.model.connector import Connector
 from omni.model.encoder import Encoder, EncoderConfig, caption_text
-from omni.model.features import LogMel
+from omni.model.features import EAR_FLOOR, LogMel
 from omni.model.language_model import LanguageModelConfig, RingLanguageModel, build_language_model
 from omni.model.mouth import RAMP, Mouth, MouthConfig
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, Pieces, allowed
@@ -73,7 +73,7 @@ class DuplexModel(nn.Module):
         super().__init__()
         self.config, self.pieces, self.timebase = config, pieces, Timebase()
         width = config.mouth.synthesizer.drive_dim
-        self.features = LogMel(num_mels=config.encoder.num_mels)
+        self.features = LogMel(num_mels=config.encoder.num_mels, floor=EAR_FLOOR)
         self.encoder = Encoder(config.encoder)
         mind = build_language_model(config.language_model, len(pieces))
         if mind.config.hidden_size != width:

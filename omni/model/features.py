@@ -1,7 +1,7 @@
 """Streaming log-mel: 80 bands, 25 ms window, 10 ms hop; frame t sees samples up to (t + 1) * hop and none after.
 
-Bands follow the Slaney scale as in librosa and Whisper; the logarithm is floored at 1e-5 and moved to about -1..1 by
-a constant, never by the utterance, so that a frame never changes when more is heard.
+Bands follow the Slaney scale as in librosa and Whisper; the logarithm is floored and moved to about -1..1 by a
+constant, never by the utterance, so that a frame never changes when more is heard.
 """
 
 import math
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from omni.base.timebase import exact_div
 from omni.nn.state import State, write
+
+EAR_FLOOR = 1e-7
 
 
 def mel_filters(sample_rate_hz: int, n_fft: int, num_mels: int, low_hz: float = 40.0) -> np.ndarray:
@@ -35,15 +37,18 @@ def mel_filters(sample_rate_hz: int, n_fft: int, num_mels: int, low_hz: float = 
 class LogMel(nn.Module):
     """Samples (B, N), N a multiple of the hop, to log-mel (B, N / hop, num_mels).
 
+    `floor` is the least mel power: 1e-5 lies under all of the agent's own voice, ears take EAR_FLOOR, since a quiet
+    talker's consonants lie lower.
+
     State: `tail` (B, window - hop), the samples before, zeros at the start.
     """
 
     def __init__(self, sample_rate_hz: int = 16_000, num_mels: int = 80, window_ms: int = 25, hop_ms: int = 10,
-                 n_fft: int = 512):
+                 n_fft: int = 512, floor: float = 1e-5):
         super().__init__()
         self.hop = exact_div(sample_rate_hz * hop_ms, 1000)
         self.window = exact_div(sample_rate_hz * window_ms, 1000)
-        self.n_fft, self.num_mels = n_fft, num_mels
+        self.n_fft, self.num_mels, self.floor = n_fft, num_mels, floor
         self.register_buffer("taper", torch.hann_window(self.window), persistent=False)
         self.register_buffer("filters", torch.from_numpy(mel_filters(sample_rate_hz, n_fft, num_mels)).T.contiguous(),
                              persistent=False)
@@ -65,4 +70,4 @@ class LogMel(nn.Module):
     def _frames(self, x_BN: Tensor) -> Tensor:
         frames = x_BN.unfold(1, self.window, self.hop) * self.taper
         power = torch.fft.rfft(frames, self.n_fft).abs().square()
-        return (torch.clamp(power @ self.filters, min=1e-5).log10() + 2.0) / 3.0
+        return (torch.clamp(power @ self.filters, min=self.floor).log10() + 2.0) / 3.0

@@ -15,14 +15,14 @@ from omni.data import bank, recordings
 from omni.data.augment import Augment
 from omni.data.streams import active_span
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids, caption_text
-from omni.model.features import LogMel
+from omni.model.features import EAR_FLOOR, LogMel
 from omni.train import loop
 
 GUIDED_STEPS = 200  # rough alignment alone for as many steps, then as many of fading it out
 
 # share of each source in a batch: real people weigh far more than their hours
-_SHARES = {"synthetic": 0.5, "an4": 0.17, "alphanumeric": 0.04, "speech_commands": 0.17, "phrases": 0.03,
-           "read_sentences": 0.09}
+_SHARES = {"synthetic": 0.62, "an4": 0.15, "alphanumeric": 0.03, "speech_commands": 0.13, "phrases": 0.03,
+           "read_sentences": 0.04}
 
 
 SLOT = 320  # samples in a caption slot of 20 ms
@@ -85,7 +85,7 @@ class Ears(nn.Module):
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
-        self.features, self.encoder = LogMel(), Encoder(config)
+        self.features, self.encoder = LogMel(floor=EAR_FLOOR), Encoder(config)
 
     def forward(self, x_BN: torch.Tensor) -> torch.Tensor:
         mel = self.features(x_BN)
@@ -121,7 +121,7 @@ def ctc(logits_BTC: torch.Tensor, targets: list[torch.Tensor]) -> torch.Tensor:
 def greedy(logits_TC: torch.Tensor) -> str:
     """Best path, repeats merged, blanks removed."""
     ids = logits_TC.argmax(-1).tolist()
-    return caption_text([i for i, before in zip(ids, [0, *ids]) if i and i != before])
+    return caption_text([i for i, before in zip(ids, [0, *ids], strict=False) if i and i != before])
 
 
 def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:

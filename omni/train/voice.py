@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
@@ -66,7 +67,7 @@ def teach(text: str, pieces: Pieces) -> Taught | None:
         frames = (begin + np.arange(count // 160) * 160 + 80) // 80  # 5 ms frames of the pitch track
         track = speech.f0_hz
         f0.append(np.where(frames < len(track), track[np.minimum(frames, len(track) - 1)], 0))
-        for token, (start, _) in zip(ids, words):
+        for token, (start, _) in zip(ids, words, strict=False):
             tokens.append(token)
             starts.append((at + max(int(start * 16_000) - begin, 0)) // SUB if starts else 0)
         at += count
@@ -77,7 +78,7 @@ def teach(text: str, pieces: Pieces) -> Taught | None:
         f0.append(np.zeros(silent // 160, np.float32))
         at += silent
     starts.append(at // SUB)
-    if any(b <= a for a, b in zip(starts, starts[1:])):
+    if any(b <= a for a, b in zip(starts, starts[1:], strict=False)):
         return None
     return Taught(np.concatenate(audio), np.concatenate(f0), tokens, starts)
 
@@ -253,12 +254,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--texts", type=int, default=3000)
+    parser.add_argument("--init", type=Path, help="folder of an earlier run; its embedding table stays as it is, so "
+                        "that a mind trained on it keeps its inputs")
     args = parser.parse_args(argv)
     pieces = Pieces(skills.vocabulary())
     if not args.lessons.exists():
         prepare(args.lessons, pieces, args.texts, args.threads)
     torch.manual_seed(0)
     trainer = VoiceTrainer(Mouth(MouthConfig(), len(pieces)))
+    if args.init:
+        trainer.load_state_dict(load_file(args.init / "model.safetensors"))
+        trainer.mouth.embedding.weight.requires_grad_(False)
     data = DataLoader(Lessons(args.lessons, 32, 12, 0), batch_size=None, num_workers=1, prefetch_factor=3)
     loop.run(trainer, iter(data), lambda model, batch: model.losses(batch),
              loop.LoopConfig(args.minutes, 1e-3, warmup=50, threads=args.threads, checkpoint_minutes=2), args.out)
