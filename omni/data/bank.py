@@ -19,8 +19,8 @@ from omni.data.skills import orders, smalltalk, unknown
 
 BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "really", "ah", "mhm", "yes", "sure", "hm",
                 "oh yeah", "wow", "nice", "got it"]
-STOPS = ["stop", "stop it", "please stop", "stop talking", "stop please", "okay stop", "be quiet", "enough", "that's enough",
-         "hold on", "wait", "quiet please", "wait a minute", "stop stop", "shut up"]
+STOPS = ["stop", "stop it", "please stop", "stop talking", "stop please", "okay stop", "be quiet", "enough",
+         "that's enough", "hold on", "wait", "quiet please", "wait a minute", "stop stop", "shut up"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,17 +144,8 @@ class VoiceSpeaker:
         return self._pairs[key]
 
     def _sound(self, subs: np.ndarray) -> np.ndarray:
-        index = torch.from_numpy(subs)[None]
-        previous, current, following, age = index.unbind(-1)
-        mouth = self.mouth
-        frames, _ = mouth.synthesizer(*(mouth.drives(t, place) for place, t in
-                                        enumerate((previous, current, following))), age, current >= 0)
-        audio = mouth.vocoder(frames)[0].numpy().copy()
-        speaking = (current[0] >= 0).numpy()
-        # as in Mouth.step: the vocoder rings on for two sub-frames, then the output is zero
-        recent = speaking | np.roll(speaking, 1) | np.roll(speaking, 2)
-        recent[:2] = speaking[:2]
-        return np.clip(audio * np.repeat(recent, SUB_SAMPLES), -1, 1).astype(np.float32)
+        previous, current, following, age = torch.from_numpy(subs)[None].unbind(-1)
+        return self.mouth(previous, current, following, age)[0].numpy().copy()
 
 
 __all__ = ["BLOCK", "FIRST_PIECE", "Rendered", "TextSpeaker", "VoiceSpeaker", "schedule"]

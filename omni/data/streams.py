@@ -50,7 +50,7 @@ class TextSource:
             words = unknown.question(rng) if rng.random() < 0.5 else orders.wording(rng, orders.draw_slots(rng))
             text = "so then she said " + words + rng.choice([" and he laughed", " you know", " yesterday"])
         elif kind == "word":
-            text = rng.choice(["bed", "cat", "down", "happy", "off", "on", "up", "left", "go", "house", "marvin", "wow"])
+            text = rng.choice(["bed", "cat", "down", "happy", "off", "on", "up", "left", "go", "house", "wow"])
         else:
             text = ""
         seconds = max(0.3, len(text) * rng.uniform(0.052, 0.085))

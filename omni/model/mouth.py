@@ -62,6 +62,22 @@ class Mouth(nn.Module):
             known = torch.where(use, noisy, known)
         return torch.where((token_BT >= 0)[..., None], known, self.synthesizer.none[place])
 
+    def forward(self, previous_BT: Tensor, current_BT: Tensor, following_BT: Tensor, sounded_BT: Tensor) -> Tensor:
+        """Samples (B, T * 320) of a known course of the pointer, time-parallel.
+
+        Args:
+            previous_BT, current_BT, following_BT: pieces in each sub-frame, -1 where there is none.
+            sounded_BT: sub-frames the current piece has sounded before this one.
+        """
+        drives = [self.drives(t, place) for place, t in enumerate((previous_BT, current_BT, following_BT))]
+        speaking = current_BT >= 0
+        samples = self.vocoder(self.synthesizer(*drives, sounded_BT, speaking)[0])
+        # as in `step`: the vocoder rings on for a moment, then the output is exactly zero
+        recent = speaking.clone()
+        for late in range(1, _IDLE_SUBFRAMES + 1):
+            recent[:, late:] |= speaking[:, :-late]
+        return (samples * recent.repeat_interleave(SUB_SAMPLES, 1)).clamp(-1, 1)
+
     def init_state(self, num_rows: int) -> State:
         """Silent, with an empty queue."""
         return {"queue": self.synthesizer.init_state(num_rows), "wave": self.vocoder.init_state(num_rows),

@@ -104,7 +104,7 @@ def _fill(model: DuplexModel, stored: dict[str, Tensor]) -> None:
             if value.shape != target.shape:
                 raise WeightsError(f"tensor {name} has shape {tuple(value.shape)}, expected {tuple(target.shape)}")
             if (value.dtype == torch.int8) != (name in scales):
-                raise WeightsError(f"tensor {name} is {value.dtype} {'without' if name not in scales else 'with'} scale")
+                raise WeightsError(f"tensor {name} is {value.dtype}, which does not go with its scale")
             if name in scales:
                 scale = stored[name + _SCALE]
                 if scale.shape != value.shape[:1]:

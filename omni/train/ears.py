@@ -180,7 +180,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.init:
         model.load_state_dict(load_file(args.init / "model.safetensors"))
         steps["done"] = 2 * GUIDED_STEPS
-    data = DataLoader(Utterances(args.bank, args.seconds, args.batch, 0, args.clean), batch_size=None, num_workers=1, prefetch_factor=3)
+    lessons = Utterances(args.bank, args.seconds, args.batch, 0, args.clean)
+    data = DataLoader(lessons, batch_size=None, num_workers=1, prefetch_factor=3)
 
     def loss_of(model: Ears, batch) -> tuple[torch.Tensor, dict[str, float]]:
         x, targets, guess = batch
@@ -195,8 +196,8 @@ def main(argv: list[str] | None = None) -> None:
         guided = guided / weight.sum()
         return loss * (1 - share) + guided * share, {"ctc": loss.item(), "guided": guided.item()}
 
-    loop.run(model, iter(data), loss_of, loop.LoopConfig(args.minutes, args.lr, warmup=80, threads=args.threads), args.out,
-             validator(args.bank))
+    config = loop.LoopConfig(args.minutes, args.lr, warmup=80, threads=args.threads)
+    loop.run(model, iter(data), loss_of, config, args.out, validator(args.bank))
 
 
 def load_encoder(folder: Path) -> dict[str, torch.Tensor]:

@@ -31,7 +31,7 @@ class LoopConfig:
     warmup: int = 200
     weight_decay: float = 0.05
     clip: float = 1.0
-    ema: float = 0.998
+    ema: float = 0.995
     checkpoint_minutes: float = 3.0
     threads: int = 2
 

@@ -8,8 +8,8 @@ STORIES = {
     "lighthouse": (
         "once upon a time, there was an old lighthouse by the sea. every night a girl called nora climbed the stairs, "
         "and lit the lamp. one winter the wind was so strong, that the lamp went out. nora took her small lantern, and "
-        "held it to the window all night long. far out on the water, a captain saw the tiny light, and turned his ship "
-        "around. in the morning he came to the door with a basket of oranges. he said, i have seen many big lights, but "
+        "held it to the window all night long. far out on the water, a captain saw the tiny light, and turned his "
+        "ship around. in the morning he came to the door with a basket of oranges. he said, i have seen many big lights, but "
         "none was ever held so high. and from that day on, the little lantern had its own place at the window."),
     "fox": (
         "a fox lived at the edge of a forest. he was proud of his red coat, and told everybody about it. one day he met "
