@@ -37,6 +37,7 @@ export class View {
     this.at("mute").hidden = !active;
     this.at("readings").hidden = !active;
     if (state === "connecting" || state === "live") this.hushUnless("fallback");
+    if (state === "idle") this.hush();
     if (state === "failed") this.explain(facts.problem, facts.detail);
     if (active) this.showConversation();
   }
