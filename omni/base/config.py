@@ -106,7 +106,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return _convert_union(kind, value, where)
     if origin is typing.Literal:
         if value not in typing.get_args(kind):
-            raise ConfigError(f"{where}: {value!r} is not allowed; {nearest(str(value), map(str, typing.get_args(kind)))}")
+            hint = nearest(str(value), map(str, typing.get_args(kind)))
+            raise ConfigError(f"{where}: {value!r} is not allowed; {hint}")
         return value
     if origin in (tuple, list):
         if not isinstance(value, (list, tuple)):
@@ -116,7 +117,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
             if len(args) != len(value):
                 raise ConfigError(f"{where}: expected {len(args)} values, got {len(value)}")
-            return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(args, value)))
+            return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(args, value, strict=True)))
         return origin(_convert(item, v, f"{where}[{i}]") for i, v in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):

@@ -6,18 +6,19 @@ from omni.data.skills import numbers
 
 STORIES = {
     "lighthouse": (
-        "once upon a time, there was an old lighthouse by the sea. every night a girl called nora climbed the stairs, "
-        "and lit the lamp. one winter the wind was so strong, that the lamp went out. nora took her small lantern, and "
-        "held it to the window all night long. far out on the water, a captain saw the tiny light, and turned his "
-        "ship around. in the morning he came to the door with a basket of oranges. he said, i have seen many big lights, but "
-        "none was ever held so high. and from that day on, the little lantern had its own place at the window."),
+        "once upon a time, there was an old lighthouse by the sea. every night a girl called nora climbed the "
+        "stairs, and lit the lamp. one winter the wind was so strong, that the lamp went out. nora took her small"
+        " lantern, and held it to the window all night long. far out on the water, a captain saw the tiny light, "
+        "and turned his ship around. in the morning he came to the door with a basket of oranges. he said, i have"
+        " seen many big lights, but none was ever held so high. and from that day on, the little lantern had its "
+        "own place at the window."),
     "fox": (
-        "a fox lived at the edge of a forest. he was proud of his red coat, and told everybody about it. one day he met "
-        "a turtle, who was walking very slowly to the river. why do you not run, asked the fox. because i look at "
-        "everything, said the turtle. the fox laughed, and ran ahead. he ran past the flowers, past the honey tree, and "
-        "past the hidden spring. at the river he was tired and thirsty, and the water was brown. then the turtle came, "
-        "and told him of the clear spring. so they walked back together, slowly, and the fox saw his forest for the "
-        "first time."),
+        "a fox lived at the edge of a forest. he was proud of his red coat, and told everybody about it. one day "
+        "he met a turtle, who was walking very slowly to the river. why do you not run, asked the fox. because i "
+        "look at everything, said the turtle. the fox laughed, and ran ahead. he ran past the flowers, past the "
+        "honey tree, and past the hidden spring. at the river he was tired and thirsty, and the water was brown. "
+        "then the turtle came, and told him of the clear spring. so they walked back together, slowly, and the "
+        "fox saw his forest for the first time."),
 }
 _ASKS = ["tell me a story", "tell me a story please", "can you tell me a story", "please tell me a story",
          "i want to hear a story", "tell us a story", "could you tell me a story", "how about a story"]

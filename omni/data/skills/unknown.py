@@ -3,13 +3,15 @@
 import random
 
 _ASKS = ["what", "when", "where", "why", "how", "who"]
-_MIDDLES = ["is the capital of france", "did the war end", "is the president", "do airplanes fly",
-            "was the book written", "does the train leave", "is the weather tomorrow", "can i buy a car", "made this movie", "is my keys",
-            "happened in the game", "should i cook tonight", "is the tallest mountain", "do i fix my computer",
-            "won the election", "is the price of gold", "is the nearest station", "invented the telephone",
-            "can you play some music", "will it rain on sunday", "turn on the lights", "call my mother",
-            "open the window", "book a flight to london", "send a message to peter", "set an alarm for seven",
-            "translate this into spanish", "read me the news", "what year did the museum open"]
+_MIDDLES = [
+    "is the capital of france", "did the war end", "is the president", "do airplanes fly", "was the book written",
+    "does the train leave", "is the weather tomorrow", "can i buy a car", "made this movie", "is my keys",
+    "happened in the game", "should i cook tonight", "is the tallest mountain", "do i fix my computer",
+    "won the election", "is the price of gold", "is the nearest station", "invented the telephone",
+    "can you play some music", "will it rain on sunday", "turn on the lights", "call my mother", "open the window",
+    "book a flight to london", "send a message to peter", "set an alarm for seven", "translate this into spanish",
+    "read me the news", "what year did the museum open",
+]
 _REPLIES = ["i don't know that.", "sorry, i don't know.", "that is not something i know."]
 
 
