@@ -11,8 +11,9 @@ import numpy as np
 import soundfile
 import yaml
 
+from omni.audio.files import read_audio
 from omni.base.config import data_path
-from omni.base.errors import OmniError
+from omni.base.errors import MediaError, OmniError
 from omni.data.skills import orders
 
 # development speakers: never in training
@@ -61,11 +62,15 @@ def held_out_sources() -> set[str]:
 
 
 def read(path: Path) -> np.ndarray:
-    """Samples as float32 (N,) at 16 kHz."""
-    samples, rate = soundfile.read(path, dtype="float32")
-    if rate != 16_000 or samples.ndim != 1:
-        raise OmniError(f"{path.name}: expected 16 kHz mono")
-    return samples
+    """Samples as float32 (N,) at 16 kHz.
+
+    Raises:
+        MediaError: not 16 kHz mono, or a file that cannot be decoded.
+    """
+    samples, rate = read_audio(path)
+    if rate != 16_000 or len(samples) != 1:
+        raise MediaError(f"{path.name}: expected 16 kHz mono")
+    return samples[0]
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
@@ -115,7 +120,7 @@ def speech(root: Path) -> list[Recording]:
 
 def sounds(root: Path) -> list[Recording]:
     """Sound events; `text` is the class name."""
-    paths = sorted((root / "sound_events").glob("*/*.flac"))
+    paths = sorted((root / "sound_events").glob("*/*.ogg"))
     return [Recording(p, "sound_events", "", p.parent.name, dev=i % SOUND_DEV_SHARE == 0) for i, p in enumerate(paths)]
 
 

@@ -1,6 +1,7 @@
 """Conversations as training batches: of characters ("words") or of sound ("duplex"), made on the fly."""
 
 import random
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from scipy.signal import fftconvolve
 from torch.utils.data import IterableDataset
 
+from omni.base.errors import MediaError
 from omni.data import bank, conversations, recordings, skills
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, Conversation
@@ -156,8 +158,7 @@ class SoundSource:
                 self.pools["word" if u.skill == "words" else u.skill].append(u)
         self.digits = [u for u in self.pools["word"] if u.source == "speech_commands"
                        and u.text in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")]
-        self.sounds = [(recordings.read(r.path) * 32767).astype(np.int16) for r in recordings.sounds(root)
-                       if r.dev == dev]
+        self.sounds = _clips(root, dev)
         self.shares = {"orders": 0.5, "readback": 0.17, "sums": 0.1, "stories": 0.1, "smalltalk": 0.09, "unknown": 0.04}
 
     def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
@@ -196,6 +197,18 @@ class SoundSource:
         if pause and len(samples) > 24_000 and rng.random() < 0.15:
             samples = _hesitate(samples, rng)
         return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts)
+
+
+def _clips(root: Path, dev: bool) -> list[np.ndarray]:
+    """Sound events as int16; one that the decoder refuses is left out and said so."""
+    clips = []
+    for r in recordings.sounds(root):
+        if r.dev == dev:
+            try:
+                clips.append((recordings.read(r.path) * 32767).astype(np.int16))
+            except MediaError as error:
+                warnings.warn(f"left out: {error}", stacklevel=2)
+    return clips
 
 
 def _hesitate(samples: np.ndarray, rng: random.Random) -> np.ndarray:

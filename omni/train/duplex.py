@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
             model.connector.spell.bias.copy_(model.encoder.caption.bias)
     freeze_voice(model)
     stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0)
-    data = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=3)
+    data = DataLoader(stream, batch_size=None, num_workers=2, prefetch_factor=3)
     loop.run(model, iter(data), losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads,
                                                         checkpoint_minutes=4), args.out,
              lr_scale=lambda name: 0.5 if name.startswith("encoder") else 1.0)
