@@ -35,7 +35,7 @@ def losses(model: DuplexModel, batch: dict) -> tuple[Tensor, dict[str, float]]:
         padded = torch.stack([torch.cat([c, blank[len(c):]]) for c in cut])
         spelled = ctc(padded, [ids for *_, ids in spans])
         parts["ctc"] = spelled.item()
-        loss = loss + 0.15 * spelled
+        loss = loss + 0.3 * spelled
     return loss, parts
 
 
@@ -68,9 +68,8 @@ def main(argv: list[str] | None = None) -> None:
     freeze_voice(model)
     stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0)
     data = DataLoader(stream, batch_size=None, num_workers=2, prefetch_factor=3)
-    loop.run(model, iter(data), losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads,
-                                                        checkpoint_minutes=4), args.out,
-             lr_scale=lambda name: 0.5 if name.startswith("encoder") else 1.0)
+    config = loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads, checkpoint_minutes=4)
+    loop.run(model, iter(data), losses, config, args.out)
     save_model(model, args.out / "weights")
 
 
