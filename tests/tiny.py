@@ -4,13 +4,15 @@ Several layers of the real ones begin at zero, so that training starts from some
 a layer adds nothing says little. `randomise` gives each parameter a share in the output.
 """
 
+import math
+
 import torch
 from torch import nn
 
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.encoder import EncoderConfig
 from omni.model.language_model import LanguageModelConfig
-from omni.model.mouth import MouthConfig
+from omni.model.mouth import Mouth, MouthConfig
 from omni.model.synthesizer import SynthesizerConfig
 from omni.model.tokens import END_SPEAK, START_SPEAK, Pieces
 from omni.model.vocoder import VocoderConfig
@@ -42,6 +44,21 @@ def randomise(module: nn.Module, seed: int = 0, std: float = 0.35) -> nn.Module:
             if "norm" in name and name.endswith("weight"):
                 parameter.mul_(0.3).add_(1)
     return module.eval()
+
+
+def steady(mouth: Mouth, hz: float = 170.0, level: float = -3.0) -> Mouth:
+    """One pitch and voicing always, far from clipping.
+
+    The number of harmonics is a floor of the pitch: two ways to sum a network differ in its last bit, and a sound in a
+    whole harmonic. Where sums are compared, the pitch stands still. In place.
+    """
+    leave = mouth.synthesizer.leave
+    with torch.no_grad():
+        bias, weight = leave.bias.view(2, -1), leave.weight.view(2, MELS + 2, -1)
+        weight[:, MELS:] = 0.0
+        bias[:, :MELS] += level
+        bias[:, MELS], bias[:, MELS + 1] = math.log2(hz / 200), 1.0
+    return mouth
 
 
 def duplex(layout: str = "summed", temperature: float = 0.0, seed: int = 0, restless: bool = True,

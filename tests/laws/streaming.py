@@ -15,8 +15,8 @@ from omni.model.encoder import Encoder, EncoderBlock
 from omni.model.features import LogMel
 from omni.model.language_model import RingLanguageModel, build_language_model
 from omni.model.mouth import Mouth
-from omni.model.synthesizer import NEXT, SUBFRAMES, CausalBlock, Synthesizer
-from omni.model.tokens import FIRST_PIECE, MAX_WAITING, Pieces
+from omni.model.synthesizer import CURRENT, NEXT, PREVIOUS, SUBFRAMES, CausalBlock, Synthesizer
+from omni.model.tokens import FIRST_PIECE, MAX_WAITING, allowed
 from omni.model.vocoder import Vocoder
 from omni.nn.attention import RingAttention
 from omni.nn.conv import CausalConv1d
@@ -130,12 +130,12 @@ class Queue(Streaming):
         free = Synthesizer.waiting(queue) < MAX_WAITING
         synthesizer.push(queue, token, chunk["drive"][:, 0], (token >= 0) & free & active)
 
-    def watched(self, synthesizer: Synthesizer, run):
-        """`run()`, writing down the path of the pointer: what `condition` is given in each sub-frame."""
+    def watched(self, synthesizer: Synthesizer, queue: State, run):
+        """`run()`, writing down the pointer's path: the queue, and what `condition` is given in each sub-frame."""
         plain, names = synthesizer.condition, ("previous", "current", "following", "sounded", "logit", "speaking")
 
         def condition(*args):
-            self.note(**dict(zip(names, args, strict=True)))
+            self.note(token=queue["token"], **dict(zip(names, args, strict=True)))
             return plain(*args)
 
         synthesizer.condition = condition
@@ -144,18 +144,17 @@ class Queue(Streaming):
         finally:
             del synthesizer.condition
 
-    def path(self) -> list[Tensor]:
-        stacked = {name: torch.stack(tensors, 1) for name, tensors in self.notes.items()}
-        return [stacked[n] for n in ("previous", "current", "following", "sounded", "speaking")]
+    def path(self, *names: str) -> list[Tensor]:
+        return [torch.stack(self.notes[name], 1) for name in names]
 
     def step(self, chunk, state, active):
         self.push(self.module, chunk, state, active)
-        frames, record = self.watched(self.module, lambda: self.module.step(state, active))
+        frames, record = self.watched(self.module, state, lambda: self.module.step(state, active))
         return {"frames": frames[:, None], **{k: v[:, None] for k, v in record.items()},
                 "logit": torch.stack(self.notes["logit"][-SUBFRAMES:], 1)[:, None]}
 
     def forward(self, inputs):
-        frames, logit = self.module(*self.path())
+        frames, logit = self.module(*self.path("previous", "current", "following", "sounded", "speaking"))
         return {"frames": frames.unflatten(1, (self.units, -1)), "logit": logit.unflatten(1, (self.units, -1))}
 
 
@@ -167,34 +166,16 @@ class Voice(Queue):
         return {**super().draw(rows, generator), "cut": cut}
 
     def step(self, chunk, state, active):
-        mouth = self.module
-        self.push(mouth.synthesizer, chunk, state["queue"], active)
-        plain = mouth.vocoder.step
-
-        def speak(frames, *args):
-            self.note(frames=frames)
-            return plain(frames, *args)
-
-        mouth.vocoder.step = speak
-        try:
-            samples, record = self.watched(mouth.synthesizer, lambda: mouth.step(
-                chunk["cut"][:, 0], state, mouth.init_state(1), active))
-        finally:
-            del mouth.vocoder.step
-        return {"frames": self.notes["frames"][-1][:, None], "samples": samples[:, None],
-                **{k: v[:, None] for k, v in record.items()}}
+        mouth, queue = self.module, state["queue"]
+        self.push(mouth.synthesizer, {**chunk, "drive": mouth.drive(chunk["wish"].clamp(min=0))}, queue, active)
+        samples, record = self.watched(mouth.synthesizer, queue, lambda: mouth.step(
+            chunk["cut"][:, 0], state, mouth.init_state(1), active))
+        return {"samples": samples[:, None], **{k: v[:, None] for k, v in record.items()}}
 
     def forward(self, inputs):
-        frames, _ = self.module.synthesizer(*self.path())
-        # the number of harmonics is a floor of the pitch, so that a last bit of it may be a harmonic more: the
-        # synthesizer's frames are compared, and the vocoder's sound is that of the very frames of the steps
-        samples = self.module.vocoder(torch.cat(self.notes["frames"], 1)).unflatten(1, (self.units * SUBFRAMES, -1))
-        sounds = torch.stack(self.notes["speaking"], 1)
-        ringing = sounds.clone()
-        for late in (1, 2):   # the vocoder rings on for two sub-frames
-            ringing[:, late:] |= sounds[:, :-late]
-        return {"frames": frames.unflatten(1, (self.units, -1)),
-                "samples": (samples * ringing[..., None]).clamp(-1, 1).flatten(1).unflatten(1, (self.units, -1))}
+        token, sounded = self.path("token", "sounded")
+        samples = self.module(token[..., PREVIOUS], token[..., CURRENT], token[..., NEXT], sounded)
+        return {"samples": samples.unflatten(1, (self.units, -1))}
 
 
 class Whole(Streaming):
@@ -231,8 +212,6 @@ class Whole(Streaming):
         return torch.stack(self.notes[name], 1)
 
     def forward(self, inputs):
-        from omni.model.tokens import allowed
-
         logits, captions, _ = self.module(inputs["room"].flatten(1), self.noted("own").flatten(1), self.noted("fed"),
                                           self.noted("backlog"))
         legal = allowed(self.noted("speaking").flatten(), self.noted("waiting").flatten(), logits.shape[-1])
@@ -274,7 +253,7 @@ MODULES = {
     "Synthesizer": lambda: Queue(tiny.randomise(Synthesizer(tiny.MOUTH.synthesizer))),
     "Vocoder": lambda: Frames(tiny.randomise(Vocoder(tiny.MOUTH.vocoder), std=0.1), units=12, longest=5,
                               shape=(tiny.MELS + 2,)),
-    "Mouth": lambda: Voice(tiny.randomise(Mouth(tiny.MOUTH, 40))),
+    "Mouth": lambda: Voice(tiny.steady(tiny.randomise(Mouth(tiny.MOUTH, 40)))),
     "DuplexModel, summed": lambda: Whole(tiny.duplex("summed"), units=16),
     "DuplexModel, interleaved": lambda: Whole(tiny.duplex("interleaved", seed=5, pinned=2), units=16),
     "DuplexModel, drawn tokens": lambda: Whole(tiny.duplex("summed", temperature=1.0, seed=2), units=16),
@@ -282,5 +261,3 @@ MODULES = {
 
 # forward knows nothing of a step's own random numbers
 DRAWN = {"DuplexModel, drawn tokens"}
-
-assert NEXT == 2 and Pieces(tiny.WORDS).symbol(FIRST_PIECE) == ","

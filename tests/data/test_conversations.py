@@ -1,0 +1,194 @@
+"""Lessons are legal: every target may come where it stands, and every cut is fed back as what was never heard."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from omni.data import bank, conversations, skills
+from omni.data.conversations import BLOCK, DECISIVE, START_AFTER, Conversation, build
+from omni.data.speaker import TextSpeaker
+from omni.data.streams import TextConversations, TextSource, active_span, caption_spans, characters, grid
+from omni.model.encoder import caption_ids
+from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
+
+PIECES = Pieces(skills.vocabulary())
+
+
+@pytest.fixture(scope="module")
+def talks() -> list[Conversation]:
+    rng, speaker = random.Random(0), TextSpeaker(PIECES)
+    return [build(rng, 300, TextSource(), speaker) for _ in range(60)]
+
+
+def _speaking(talk: Conversation) -> np.ndarray:
+    """(T,) whether the floor is held when each block begins."""
+    held, now = [], False
+    for token in talk.target:
+        held.append(now)
+        now = (now or token == START_SPEAK) and token != END_SPEAK
+    return np.array(held)
+
+
+def test_every_target_is_legal_under_the_grammar(talks):
+    for talk in talks:
+        legal = allowed(torch.from_numpy(_speaking(talk)), torch.from_numpy(talk.waiting), len(PIECES))
+        assert legal[torch.arange(talk.num_blocks), torch.from_numpy(talk.target)].all()
+        assert not ((talk.target >= CUT_0) & (talk.target < FIRST_PIECE)).any()
+
+
+def test_fed_is_the_target_one_block_later_except_after_a_cut(talks):
+    cuts = 0
+    for talk in talks:
+        assert talk.fed[0] == THINK
+        for block in range(1, talk.num_blocks):
+            decided, fed, before = talk.target[block - 1], talk.fed[block], block - 1
+            if decided == END_SPEAK and talk.waiting[before] + talk.sounding[before] > 0:
+                assert fed == CUT_0 + talk.waiting[before]
+                cuts += 1
+            else:
+                assert fed == decided
+    assert cuts > 20, "conversations hold interruptions"
+
+
+def test_the_queue_is_empty_while_the_agent_listens_and_never_holds_more_than_two(talks):
+    for talk in talks:
+        speaking = _speaking(talk)
+        assert (talk.waiting[~speaking] == 0).all() and (talk.sounding[~speaking] == 0).all()
+        assert talk.waiting.max() <= 2 and set(talk.sounding) <= {0, 1}
+        assert not talk.waiting[0] and not talk.sounding[0]
+
+
+def _replies(talk: Conversation):
+    """(first block, one past the last, reply) of every reply."""
+    return [(block, block + len(reply.tokens), reply) for block, reply in talk.said]
+
+
+def test_replies_never_overlap_and_each_answers_a_turn_in_time(talks):
+    for talk in talks:
+        ends = {(h.at + h.line.num_samples) // BLOCK: h for h in talk.heard if h.role == "turn"}
+        last = 0
+        for first, end, _ in _replies(talk):
+            assert first >= last, "two replies at once"
+            last = end
+            assert first - START_AFTER in ends, "a reply that nobody asked for"
+        answered = {first - START_AFTER for first, *_ in _replies(talk)}
+        for block in ends:
+            assert block in answered or block + START_AFTER >= talk.num_blocks, "a turn without an answer"
+
+
+def _during(talk: Conversation, role: str):
+    """Lines of that role that begin while a reply sounds, with that reply's span."""
+    for h in talk.heard:
+        for first, end, reply in _replies(talk):
+            if first + 1 < h.at // BLOCK < end - 1 and h.role == role:
+                yield h, first, end, reply
+
+
+def test_a_command_to_stop_ends_the_reply_in_the_block_after_the_one_that_ends_it(talks):
+    seen = 0
+    for talk in talks:
+        for h, first, end, _ in _during(talk, "stop"):
+            decisive = (h.at + h.line.num_samples) // BLOCK + 1
+            if first < decisive < min(end, talk.num_blocks):
+                assert talk.target[decisive] == END_SPEAK and end == decisive + 1
+                seen += 1
+    assert seen > 10
+
+
+def test_a_new_question_ends_the_reply_after_its_first_eight_tenths_of_a_second(talks):
+    seen = 0
+    for talk in talks:
+        for h, first, end, _ in _during(talk, "turn"):
+            decisive = (h.at + min(h.line.num_samples, DECISIVE)) // BLOCK + 1
+            if first < decisive < min(end, talk.num_blocks):
+                assert talk.target[decisive] == END_SPEAK and end == decisive + 1
+                seen += 1
+    assert seen > 10
+
+
+def test_backchannels_others_and_sounds_change_nothing(talks):
+    """A reply beside which somebody says "uh-huh" is the whole reply."""
+    seen, speaker = 0, TextSpeaker(PIECES)
+    for talk in talks:
+        turns = {h.line.reply for h in talk.heard if h.role == "turn"}
+        whole = {tuple(speaker.render(text).tokens.tolist()) for text in turns}
+        for role in ("backchannel", "other", "sound"):
+            for _, _, _, reply in _during(talk, role):
+                assert tuple(reply.tokens.tolist()) in whole
+                seen += 1
+    assert seen > 10
+
+
+def test_between_turns_a_stop_a_word_or_a_sound_is_no_reason_to_speak(talks):
+    alone = sum(h.role in ("stop", "word", "sound", "other", "backchannel") for t in talks for h in t.heard)
+    asked = sum(h.role == "turn" for t in talks for h in t.heard)
+    started = sum(int((t.target == START_SPEAK).sum()) for t in talks)
+    assert alone > 50 and started <= asked
+
+
+def test_the_same_seed_builds_the_same_lesson():
+    a, b = (build(random.Random(7), 200, TextSource(), TextSpeaker(PIECES)) for _ in range(2))
+    assert (a.target == b.target).all() and (a.fed == b.fed).all() and a.heard == b.heard
+
+
+def test_own_audio_sounds_one_block_after_the_decision():
+    talk, reply = Conversation(6), TextSpeaker(PIECES).render("one")
+    sound = np.arange(len(reply.tokens) * BLOCK, dtype=np.float32) + 1
+    talk.say(1, type(reply)(reply.tokens, reply.waiting, reply.sounding, sound))
+    own = talk.own_audio()
+    assert len(own) == 6 * BLOCK and (own[:2 * BLOCK] == 0).all()
+    assert (own[2 * BLOCK:] == sound[:4 * BLOCK]).all()  # what lies beyond the lesson's end is cut off
+
+
+def test_characters_are_those_said_late_and_in_order(talks):
+    clean = next(seed for seed in range(99) if random.Random(seed).choice([0.0, 0.02, 0.06, 0.12]) == 0.0)
+    for talk in talks[:20]:
+        slots = characters(talk, random.Random(clean)).tolist()
+        assert len(slots) == talk.num_blocks * 4
+        for h in talk.heard:
+            alone = all(o is h or o.at > h.at + h.line.num_samples + 8_000 or
+                        o.at + o.line.num_samples + 8_000 < h.at for o in talk.heard)
+            last = (h.at + h.line.num_samples) // 320 + 60
+            if alone and last < len(slots):
+                window = [c for c in slots[h.at // 320:last] if c]
+                said = caption_ids(" " + h.line.text + " ")
+                assert window[:len(said)] == said
+
+
+def test_caption_spans_hold_one_known_line_and_nobody_else(talks):
+    seen = 0
+    for talk in talks:
+        for first, last, ids in caption_spans(talk):
+            inside = [h for h in talk.heard if h.role != "sound" and h.at < last * BLOCK
+                      and h.at + h.line.num_samples > first * BLOCK]
+            assert len(inside) == 1 and ids.tolist() == caption_ids(inside[0].line.text)
+            assert last * 4 >= len(ids), "fewer slots than characters: CTC could not spell it"
+            seen += 1
+    assert seen > 60
+
+
+def test_batches_have_one_shape_and_weights_for_every_block():
+    batch = next(iter(TextConversations(list(PIECES.words), 100, 3, 0)))
+    assert {k: tuple(v.shape) for k, v in batch.items()} == {
+        "target": (3, 100), "fed": (3, 100), "backlog": (3, 100), "weight": (3, 100), "characters": (3, 400)}
+    assert (batch["weight"] > 0).all() and batch["backlog"].max() <= 5
+
+
+def test_the_grid_agrees_with_what_the_model_counts(talks):
+    sides = grid(talks[0])
+    assert (sides["backlog"].numpy() == talks[0].waiting + 3 * talks[0].sounding).all()
+
+
+def test_active_span_finds_the_speech_in_a_recording():
+    x = np.random.default_rng(0).normal(0, 20, 32_000).astype(np.int16)
+    x[8_000:16_000] = (8_000 * np.sin(np.arange(8_000) / 5)).astype(np.int16)
+    first, last = active_span(x)
+    assert 7_680 <= first <= 8_000 and 16_000 <= last <= 16_320
+    assert active_span(np.zeros(100, np.int16)) == (0, 100)
+
+
+def test_no_stop_is_also_a_backchannel():
+    assert not set(bank.STOPS) & set(bank.BACKCHANNELS)
+    assert conversations.RATE_HZ == 16_000
