@@ -4,6 +4,7 @@ import pytest
 import tiny
 import torch
 
+from omni.base.config import build, data_path, load, to_plain
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.mouth import RAMP
@@ -160,3 +161,12 @@ def test_widths_that_do_not_fit_are_refused():
 def test_captions_are_characters_and_nothing_else():
     assert caption_text(caption_ids("Hello, it's 5 o'clock")) == "hello it's  o'clock"
     assert DuplexModel.caption_text([-1, 9, 10, -1]) == caption_text([9, 10])
+
+
+def test_every_model_configuration_of_the_project_builds():
+    for path in sorted(data_path("configs", "model").glob("*.yaml")):
+        assert isinstance(load(DuplexConfig, path), DuplexConfig)
+
+
+def test_a_configuration_survives_yaml(model):
+    assert build(DuplexConfig, to_plain(model.config)) == model.config

@@ -1,0 +1,171 @@
+"""The loop learns, keeps what it learned, and goes on from there as if nothing had happened."""
+
+import itertools
+import json
+import os
+import signal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from omni.train import loop
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """The loop takes SIGINT and SIGTERM; give them back."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+class Clock:
+    """Stands in for `time`: a second passes with each batch."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(loop, "time", clock)
+    return clock
+
+
+def _model() -> nn.Module:
+    torch.manual_seed(4)
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def _batches(clock: Clock, first: int = 0, stop_at: int | None = None):
+    for i in itertools.count(first):
+        if i == stop_at:
+            raise KeyboardInterrupt
+        clock.now += 1
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(i))
+        yield x, x.sum(1, keepdim=True)
+
+
+def _loss(model, batch):
+    loss = (model(batch[0]) - batch[1]).square().mean()
+    return loss, {"twice": 2 * loss.item()}
+
+
+def _config(seconds: float, **settings) -> loop.LoopConfig:
+    return loop.LoopConfig(seconds / 60, lr=0.05, warmup=5, threads=1, **settings)
+
+
+def test_it_learns_and_leaves_the_average_in_the_model_and_on_disk(tmp_path, clock):
+    model = _model()
+    loop.run(model, _batches(clock), _loss, _config(120, ema=0.9), tmp_path)
+    assert not model.training
+    stored = load_file(tmp_path / "model.safetensors")
+    for name, value in model.state_dict().items():
+        assert torch.equal(stored[name], value)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [20, 40, 60, 80, 100, 120]
+    assert lines[-1]["loss"] < 0.2 * lines[0]["loss"]
+    assert lines[-1]["twice"] == pytest.approx(2 * lines[-1]["loss"], 0.01)
+    assert json.loads((tmp_path / "progress.json").read_text()) == {"step": 120, "seconds": 120.0}
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, clock):
+    """Given the same batches: parameters, both moments, the average, the step and the time spent come back."""
+    straight = _model()
+    loop.run(straight, _batches(clock), _loss, _config(40), tmp_path / "a")
+    halted = _model()
+    loop.run(halted, _batches(clock, stop_at=23), _loss, _config(40), tmp_path / "b")
+    assert json.loads((tmp_path / "b" / "progress.json").read_text())["step"] == 23
+    resumed = _model()
+    with torch.no_grad():
+        for p in resumed.parameters():
+            p.fill_(9.0)  # all of it comes from the checkpoint
+    clock.now += 5000
+    loop.run(resumed, _batches(clock, first=23), _loss, _config(40), tmp_path / "b")
+    for name, value in straight.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_budget_that_is_spent_is_not_spent_again(tmp_path, clock):
+    model = _model()
+    loop.run(model, _batches(clock), _loss, _config(20), tmp_path)
+    again = _model()
+    loop.run(again, iter(()), _loss, _config(20), tmp_path)  # would stop with StopIteration
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+
+
+def test_a_signal_keeps_what_was_learned(tmp_path, clock):
+    def batches():
+        for i, batch in enumerate(_batches(clock)):
+            if i == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    loop.run(_model(), batches(), _loss, _config(50), tmp_path)
+    assert json.loads((tmp_path / "progress.json").read_text())["step"] in (7, 8)
+
+
+def test_what_is_frozen_stays_and_a_tensor_with_two_names_is_kept_under_both(tmp_path, clock):
+    """Regression: the table shared by mouth and mind made the first checkpoint of two stages fail."""
+
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.top = nn.Embedding(3, 4), nn.Linear(4, 1)
+            self.same = nn.Embedding(3, 4)
+            self.same.weight = self.table.weight
+            self.table.weight.requires_grad_(False)
+
+        def forward(self, x):
+            return self.top(x + self.table.weight[0])
+
+    model = Shared()
+    before = model.table.weight.clone()
+    loop.run(model, _batches(clock), _loss, _config(10), tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(stored["table.weight"], before) and torch.equal(stored["same.weight"], before)
+    assert not any("table" in n or "same" in n for n in load_file(tmp_path / "resume.safetensors"))
+
+
+def test_a_step_whose_gradient_is_no_number_is_skipped(tmp_path, clock):
+    def loss(model, batch):
+        value, parts = _loss(model, batch)
+        return value * (float("nan") if clock.now % 3 == 0 else 1.0), parts
+
+    model = _model()
+    loop.run(model, _batches(clock), loss, _config(30), tmp_path)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_validation_sees_the_average_and_training_goes_on_from_the_parameters(tmp_path, clock):
+    seen = []
+
+    def validate(model):
+        assert not model.training
+        seen.append(model[0].weight.clone())
+        return {"score": 1.0}
+
+    loop.run(_model(), _batches(clock), _loss, _config(40, checkpoint_minutes=9.5 / 60), tmp_path, validate)
+    straight = _model()
+    loop.run(straight, _batches(clock), _loss, _config(40), tmp_path / "other")
+    assert len(seen) >= 3 and not torch.equal(seen[0], seen[1])
+    assert torch.equal(load_file(tmp_path / "model.safetensors")["0.weight"], straight[0].weight)
+    assert '"score": 1.0' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_rates_of_parts_are_scaled_by_name(tmp_path, clock):
+    model = _model()
+    before = model[0].weight.clone()
+    loop.run(model, _batches(clock), _loss, _config(10, weight_decay=0.0), tmp_path,
+             lr_scale=lambda name: 0.0 if name.startswith("0.") else 1.0)
+    torch.testing.assert_close(model[0].weight, before)
+    assert not torch.allclose(model[2].weight, _model()[2].weight)

@@ -1,0 +1,192 @@
+"""Every stage's loss is finite, reaches what it should teach, and falls on a lesson small enough to learn at once."""
+
+import random
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from omni.data import skills
+from omni.data.streams import TextConversations
+from omni.model.encoder import EncoderConfig, caption_ids
+from omni.model.mouth import Mouth, MouthConfig
+from omni.model.synthesizer import SynthesizerConfig
+from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
+from omni.model.vocoder import VocoderConfig
+from omni.train import duplex, ears, voice, words
+
+SMALL_MOUTH = MouthConfig(SynthesizerConfig(drive_dim=16, dim=24, num_layers=1, kernel=3, pointer_dim=16),
+                          VocoderConfig(dim=16, num_layers=1, kernel=3))
+
+
+def _learn(parameters, loss_of, steps: int = 25, lr: float = 0.01) -> list[float]:
+    parameters = [p for p in parameters if p.requires_grad]
+    optimiser, losses = torch.optim.AdamW(parameters, lr=lr), []
+    for _ in range(steps):
+        torch.manual_seed(0)
+        loss, parts = loss_of()
+        assert torch.isfinite(loss) and all(np.isfinite(v) for v in parts.values())
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+# ---- voice -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lessons(tmp_path):
+    """Two texts of three pieces each, as the teacher would write them: a buzz at 150 Hz, 0.2 s a piece, and a pause."""
+    count = 3 * 10 * voice.SUB
+    time = np.arange(count) / 16_000
+    samples = (0.2 * np.sign(np.sin(2 * np.pi * 150 * time)) * 32767).astype(np.int16)
+    samples[2 * 10 * voice.SUB:] = 0
+    f0 = np.where(np.arange(count // 160) < 40, 150.0, 0.0).astype(np.float32)
+    tokens = [FIRST_PIECE + 20, FIRST_PIECE + 21, FIRST_PIECE + 1]
+    path = tmp_path / "lessons.npz"
+    np.savez(path, samples=np.tile(samples, 2), f0=np.tile(f0, 2), tokens=tokens + tokens[::-1],
+             starts=[0, 10, 20, 30] * 2, num_samples=[count] * 2, num_tokens=[3, 3])
+    return path
+
+
+def test_lessons_give_each_sub_frame_its_pieces(lessons):
+    batch = next(iter(voice.Lessons(lessons, blocks=8, batch=16, seed=0)))
+    known = batch["current"] >= 0
+    assert batch["current"].shape == (16, 32) and batch["audio"].shape == (16, 32 * 320)
+    assert known.any() and (batch["duration"][known] == 10).all() and (batch["sounded"][known] < 10).all()
+    rows = zip(batch["current"].tolist(), batch["previous"].tolist(), batch["following"].tolist(),
+               batch["sounded"].tolist(), strict=True)
+    for current, previous, following, sounded in rows:
+        for t in range(1, 32):
+            if current[t] == current[t - 1] and current[t] >= 0:
+                assert sounded[t] == sounded[t - 1] + 1
+            elif current[t] >= 0:
+                assert sounded[t] == 0 and previous[t] == current[t - 1]
+            if following[t - 1] >= 0 and current[t] != current[t - 1]:
+                assert current[t] == following[t - 1], "what follows is what comes"
+        for t in range(32):
+            if previous[t] < 0 and current[t] >= 0 and sounded[t] < 4:
+                assert following[t] == -1, "the first piece starts before the next is known"
+
+
+def test_the_voice_learns(lessons):
+    trainer = voice.VoiceTrainer(Mouth(SMALL_MOUTH, 40)).train()
+    batch = next(iter(voice.Lessons(lessons, blocks=8, batch=4, seed=0)))
+    losses = _learn(trainer.parameters(), lambda: trainer.losses(batch))
+    assert losses[-1] < 0.85 * losses[0]
+    silent = [n for n, p in trainer.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not silent, "a part that no loss reaches"
+
+
+def test_the_gate_is_taught_with_noise_half_the_time_and_off_in_use():
+    mouth, token = Mouth(SMALL_MOUTH, 40), torch.full((400, 1), FIRST_PIECE)
+    torch.manual_seed(0)
+    plain = mouth.eval().drives(token, 1)
+    shaken = (mouth.train().drives(token, 1) != plain).flatten(1).any(1).float().mean()
+    assert torch.equal(plain[0], plain[1]) and 0.4 < shaken < 0.6
+    assert torch.equal(mouth.drives(torch.full((1, 1), -1), 2)[0, 0], mouth.synthesizer.none[2])
+
+
+def test_clauses_are_spoken_one_by_one_with_the_pause_that_ends_them():
+    assert voice._clauses("one two, three. four") == [("one two", ","), ("three", "."), ("four", ".")]
+    assert voice._clauses("why? ,") == [("why", "?")]
+
+
+def test_the_teachers_words_are_matched_to_pieces_or_refused():
+    assert voice._merge([("a", 0, 1), ("b", 1, 2)], ["a", "b"]) == [(0, 1), (1, 2)]
+    assert voice._merge([("double", 0, 1), ("you", 1, 2), ("i", 2, 3)], ["W", "i"]) == [(0, 2), (2, 3)]
+    assert voice._merge([("don", 0, 1), ("'t", 1, 2)], ["don't"]) == [(0, 2)]
+    assert voice._merge([("a", 0, 1)], ["a", "b"]) is None
+    assert voice._merge([("a", 0, 1), ("b", 1, 2)], ["a"]) is None
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_mind_learns_from_characters():
+    from omni.model.duplex import DuplexConfig, DuplexModel
+
+    pieces = Pieces(skills.vocabulary())
+    config = DuplexConfig(encoder=tiny.ENCODER, language_model=tiny.language_model(window=32), mouth=tiny.MOUTH)
+    torch.manual_seed(0)
+    model = DuplexModel(config, pieces)
+    words.freeze_voice(model)
+    reader = words.Reader(model).train()
+    batch = next(iter(TextConversations(list(pieces.words), 60, 4, 0)))
+    before = [p.clone() for p in model.mouth.parameters()]
+    losses = _learn(reader.parameters(), lambda: words.token_loss(reader(batch), batch))
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(torch.equal(a, b) for a, b in zip(before, model.mouth.parameters(), strict=True)), "the voice is kept"
+
+
+def test_token_loss_weighs_blocks_and_tells_kinds_apart():
+    target = torch.tensor([[THINK, START_SPEAK, FIRST_PIECE, END_SPEAK]])
+    logits = torch.zeros(1, 4, 12)
+    logits[0, 0, THINK] = 50.0
+    loss, parts = words.token_loss(logits, {"target": target, "weight": torch.tensor([[9.0, 1.0, 1.0, 1.0]])})
+    assert parts["think_right"] == 1 and parts["think"] < 1e-6 and parts["start"] == pytest.approx(np.log(12), abs=1e-5)
+    assert loss.item() == pytest.approx(3 * np.log(12) / 12, abs=1e-5)
+    assert set(parts) == {k + s for k in ("think", "start", "end", "piece") for s in ("", "_right")}
+
+
+# ---- ears and duplex -------------------------------------------------------------------------------------------------
+
+
+def _tones(text: str, count: int) -> torch.Tensor:
+    """A tone for each character, 80 ms long."""
+    x = torch.zeros(count)
+    for i, c in enumerate(caption_ids(text)):
+        at = 1600 + 1280 * i
+        x[at:at + 1280] = 0.3 * torch.sin(2 * torch.pi * (300 + 120 * c) * torch.arange(1280) / 16_000)
+    return x
+
+
+def test_the_ears_learn():
+    model = ears.Ears(EncoderConfig(dim=32, num_layers=1, num_heads=2, kernel=5, window=10)).train()
+    random.seed(0)
+    x = torch.stack([_tones("abba", 12_800), _tones("cab", 12_800)])
+    targets = [torch.tensor(caption_ids(t)) for t in ("abba", "cab")]
+
+    def loss():
+        random.seed(0)
+        value = ears.ctc(model(x), targets)
+        return value, {"ctc": value.item()}
+
+    losses = _learn(model.parameters(), loss, 30)
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_ctc_of_a_target_that_cannot_fit_is_zero_and_not_infinite():
+    loss = ears.ctc(torch.randn(2, 3, 29), [torch.arange(1, 10), torch.tensor([4])])
+    assert torch.isfinite(loss) and loss > 0
+
+
+def test_greedy_and_word_errors():
+    logits = torch.nn.functional.one_hot(torch.tensor([0, 9, 9, 0, 9, 10, 0]), 29).float()
+    assert ears.greedy(logits) == "hhi"
+    assert ears.word_errors("a b c", "a c") == (1, 3) and ears.word_errors("", "x y") == (2, 0)
+    assert ears.word_errors("one two", "two one") == (2, 2) and ears.word_errors("a b", "a b") == (0, 2)
+
+
+def test_the_whole_learns_with_words_and_captions():
+    torch.manual_seed(0)
+    random.seed(0)
+    model = tiny.duplex(restless=False)
+    words.freeze_voice(model)
+    model.train()
+    T = 12
+    target = torch.full((2, T), THINK)
+    target[:, 6], target[:, 7], target[:, 9] = START_SPEAK, FIRST_PIECE + 30, END_SPEAK
+    batch = {"room": torch.stack([_tones("ab", T * 1280), _tones("ba", T * 1280)]), "own": torch.zeros(2, T * 1280),
+             "target": target, "fed": target.roll(1, 1), "backlog": torch.zeros(2, T, dtype=torch.int64),
+             "weight": torch.ones(2, T),
+             "captions": [[(0, 5, torch.tensor(caption_ids("ab")))], [(0, 6, torch.tensor(caption_ids("ba")))]]}
+    losses = _learn(model.parameters(), lambda: duplex.losses(model, batch), 25)
+    assert losses[-1] < 0.6 * losses[0]
+    nothing = {**batch, "captions": [[], []]}
+    loss, parts = duplex.losses(model, nothing)
+    assert torch.isfinite(loss) and "ctc" not in parts
