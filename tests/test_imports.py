@@ -135,7 +135,7 @@ def test_a_hardware_library_is_imported_when_a_device_is_opened(library):
     assert not early, early
 
 
-def test_a_session_runs_without_torch_and_the_model_without_a_server():
+def test_a_session_runs_without_torch_and_a_transport_without_hardware(tmp_path):
     """What the source says, seen in a fresh interpreter: nothing comes in through the back door."""
     script = """
 import importlib, pkgutil, sys
@@ -153,5 +153,6 @@ assert not loaded & {"torch", "transformers", "sounddevice", "matplotlib"}, load
 import omni.cli
 assert "torch" not in sys.modules
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60,
+                          check=False)
     assert done.returncode == 0, done.stderr

@@ -98,9 +98,9 @@ def test_metadata_agrees_with_the_project_file():
     assert command.value == "omni.cli:main" and callable(command.load())
 
 
-def test_the_command_starts_and_names_what_it_can_do():
-    done = subprocess.run([sys.executable, "-m", "omni", "--help"], capture_output=True, text=True, timeout=60,
-                          check=False)
+def test_the_command_starts_and_names_what_it_can_do(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "omni", "--help"], cwd=tmp_path, capture_output=True,
+                          text=True, timeout=60, check=False)
     assert done.returncode == 0 and done.stderr == ""
     for command in ("serve", "talk", "converse", "simulate"):
         assert command in done.stdout

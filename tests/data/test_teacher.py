@@ -1,0 +1,73 @@
+"""The teacher's voice and the synthetic users, where the programs that make them are installed."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+import tiny
+
+from omni.base.errors import OmniError
+from omni.data import voices
+from omni.data.flite import Flite
+from omni.model.tokens import PAUSES, Pieces
+from omni.train import voice
+
+
+def _have(make):
+    """What `make` gives, or a skip that says what is not installed; where all is promised, a failure."""
+    try:
+        return make()
+    except OmniError as error:
+        if os.environ.get("OMNI_REQUIRE_ALL") == "1":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def slt() -> Flite:
+    return _have(lambda: Flite("slt"))
+
+
+def test_words_have_times_within_the_sound(slt):
+    speech = slt.speak("one two three")
+    assert [w for w, _, _ in speech.words] == ["one", "two", "three"] and speech.rate_hz == 16_000
+    ends = [t for _, a, b in speech.words for t in (a, b)]
+    assert ends == sorted(ends) and ends[-1] <= len(speech.samples) / 16_000
+    voiced = speech.f0_hz[speech.f0_hz > 0]
+    assert len(voiced) > 20 and 100 < np.median(voiced) < 300
+
+
+def test_a_lesson_of_the_teacher_lies_on_the_sub_frame_grid(slt):
+    pieces = Pieces(tiny.WORDS)
+    taught = voice.teach("one two W, three.", pieces)
+    assert taught.tokens == pieces.encode("one two W, three.")
+    assert len(taught.starts) == len(taught.tokens) + 1 and taught.starts[0] == 0
+    assert (np.diff(taught.starts) > 0).all() and taught.starts[-1] * voice.SUB == len(taught.samples)
+    assert len(taught.f0_hz) * 160 == len(taught.samples)
+    for token, a, b in zip(taught.tokens, taught.starts, taught.starts[1:], strict=False):
+        sound = np.abs(taught.samples[a * voice.SUB:b * voice.SUB]).max()
+        assert (sound < 0.01) == (pieces.symbol(token) in PAUSES)
+
+
+def test_users_speak_with_voices_of_their_own_set():
+    rng = random.Random(0)
+    sets = {held: {_have(lambda h=held: voices.draw_voice(rng, h)).name for _ in range(300)} for held in (False, True)}
+    assert len(sets[False]) > 50 and not sets[False] & sets[True]
+    assert "slt" not in sets[False] | sets[True], "the agent's voice is no user's"
+
+
+@pytest.mark.parametrize("engine", ["espeak", "flite"])
+def test_users_are_trimmed_speech_at_sixteen_kilohertz(engine):
+    rng = random.Random(1)
+    speaker = next(v for v in iter(lambda: _have(lambda: voices.draw_voice(rng)), None) if v.engine == engine)
+    sound = _have(lambda: voices.speak("a small coffee please", speaker))
+    assert sound.dtype == np.float32 and 8_000 < len(sound) < 64_000
+    assert np.abs(sound[:400]).max() > 0.005 * np.abs(sound).max(), "it begins with speech"
+
+
+def test_trimming_leaves_ten_milliseconds():
+    x = np.zeros(10_000, np.float32)
+    x[3000:5000] = 0.5
+    assert len(voices.trim(x)) == 2000 + 2 * 160 and len(voices.trim(np.zeros(99, np.float32))) == 0
+    assert voices.spoken("my name is I V A i") == "my name is eye vee ay i"
