@@ -213,8 +213,8 @@ def _clips(root: Path, dev: bool) -> list[np.ndarray]:
 
 def _hesitate(samples: np.ndarray, rng: random.Random) -> np.ndarray:
     """A pause of 0.2 to 1.2 s at the quietest place in the utterance's middle."""
-    low, high = int(len(samples) * 0.25), int(len(samples) * 0.7)
-    frames = np.abs(samples[low:high // 480 * 480][: (high - low) // 480 * 480].astype(np.float32)).reshape(-1, 480)
+    low, count = int(len(samples) * 0.25), int(len(samples) * 0.45) // 480
+    frames = np.abs(samples[low:low + count * 480].astype(np.float32)).reshape(-1, 480)
     at = low + int(frames.mean(1).argmin()) * 480 + 240
     gap = np.zeros(rng.randrange(3200, 19_200), np.int16)
     return np.concatenate([samples[:at], gap, samples[at:]])
