@@ -44,7 +44,7 @@ def load(kind: type[T], path: str | Path, overrides: typing.Sequence[str] = ()) 
     """
     path = Path(path)
     if not path.exists():
-        packaged = data_path("configs", *path.with_suffix(".yaml").parts)
+        packaged = data_path("configs").joinpath(*path.with_suffix(".yaml").parts)
         if not packaged.exists():
             raise ConfigError(f"no configuration {path}; {_siblings(packaged)}")
         path = packaged
