@@ -45,5 +45,5 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     installed = Path(omni.__file__).resolve().parent
     if installed == checkout / "omni" and os.environ.get("OMNI_ALLOW_CHECKOUT") != "1":
         raise pytest.UsageError(
-            "omni is imported from the checkout, not from an installation; run `pip install '.[test]'` and `pytest`, or "
-            "set OMNI_ALLOW_CHECKOUT=1 to test an editable install on purpose")
+            "omni is imported from the checkout, not from an installation; run `pip install '.[test]'` and `pytest`, "
+            "or set OMNI_ALLOW_CHECKOUT=1 to test an editable install on purpose")

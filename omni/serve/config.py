@@ -61,7 +61,7 @@ class ServeConfig:
     token: str = ""
     model: str = "tiny"
     device: str = "cpu"
-    threads: int | None = None
+    threads: int | None = 1
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     limits: ServeLimits = field(default_factory=ServeLimits)
