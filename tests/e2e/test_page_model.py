@@ -99,7 +99,7 @@ async def test_an_order_is_answered_aloud(tmp_path, capsys):
         await page.until("document.querySelector('.lane.omni .said p')?.innerText.split(' ').length > 4", 25)
         await page.until("document.querySelector('.lane.omni .said p.open') === null", 20)
         heard, voice = await page.recorded()
-        caption = await page.evaluate("document.querySelector('.lane.omni').innerText")
+        caption = "".join(event["delta"] for event in await page.events("received", "session.output_transcript.delta"))
         answered = voice.onset_ms(AUDIBLE)
         asked = question_end_ms(heard, answered + 500)
         print_way = await way(page, answered, asked)
