@@ -1,5 +1,7 @@
 """One loop for every stage: a schedule fitted to a time budget, checkpoints that are whole or absent, a log, a bar."""
 
+import contextlib
+import ctypes
 import json
 import math
 import os
@@ -36,6 +38,19 @@ class LoopConfig:
     threads: int = 2
 
 
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory instead of giving it back after every step.
+
+    Large tensors come from fresh pages otherwise, and zeroing those took a third of the CPU time of a training step
+    (33 % system time before, 3 % after, two cores, encoder of 3.7 M). Other C libraries are left alone.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
+        mallopt(m_mmap_threshold, 1 << 30)
+        mallopt(m_trim_threshold, (1 << 31) - 1)
+
+
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write safetensors so that the file is complete or not there; a tensor with two names is written under both."""
     partial = path.with_suffix(".partial")
@@ -56,6 +71,7 @@ def run(model: nn.Module, batches: Iterator, loss_of: Callable[[nn.Module, objec
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     torch.set_num_threads(config.threads)
+    keep_memory()
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     groups = [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
               for n, p in named]
