@@ -23,8 +23,8 @@ from typing import Protocol
 
 from omni.base.errors import CapacityError
 from omni.base.events import BlockInput, BlockResult
+from omni.base.ports import Participant
 from omni.base.timebase import Timebase
-from omni.session.ports import Participant
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class _Seat:
 
 
 class EngineWorker:
-    """Implements `omni.session.ports.EnginePort`. Use `async with`; leaving it ends what still runs.
+    """Implements `omni.base.ports.EnginePort`. Use `async with`; leaving it ends what still runs.
 
     Attributes:
         timebase, follows_instructions, capacity: the engine's.

@@ -21,12 +21,12 @@ from aiohttp import web
 from omni import __version__
 from omni.base.config import data_path
 from omni.base.errors import CapacityError, OmniError, WireError
+from omni.base.ports import EnginePort
 from omni.serve.config import ServeConfig
 from omni.serve.conversation import CallConversation, Conversation, SocketConversation
 from omni.serve.limits import Access, AccessError, ConnectionRate
 from omni.serve.live import LiveAdapter
 from omni.serve.metrics import CONTENT_TYPE, Metrics
-from omni.session.ports import EnginePort
 from omni.transport.jitter import check_aiortc
 from omni.transport.websocket import offered_protocols
 from omni.wire import decode_create, encode_created, encode_http_error

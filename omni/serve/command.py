@@ -16,11 +16,11 @@ from aiohttp import web
 
 from omni.base.config import load
 from omni.base.errors import ConfigError, OmniError
+from omni.base.ports import EnginePort
 from omni.serve.app import Server
 from omni.serve.config import ServeConfig, is_loopback
 from omni.serve.limits import machine_addresses, machine_names
 from omni.serve.tls import self_signed, server_context
-from omni.session.ports import EnginePort
 
 logger = logging.getLogger(__name__)
 

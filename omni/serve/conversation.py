@@ -19,10 +19,10 @@ from aiohttp import WSCloseCode, web
 from omni.audio.resampling import Resampler
 from omni.base import events as base
 from omni.base.errors import CapacityError, OmniError
+from omni.base.ports import EnginePort
 from omni.serve import commands
 from omni.serve.config import ServeConfig
 from omni.serve.live import LiveAdapter
-from omni.session.ports import EnginePort
 from omni.session.session import Session
 from omni.transport.webrtc import Call
 from omni.transport.websocket import SocketLink, SocketSettings

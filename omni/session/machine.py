@@ -192,7 +192,7 @@ class Machine:
         """What went wrong on the way in."""
         return self._input.counters
 
-    # ---- the engine (`omni.session.ports.Participant`)
+    # ---- the engine (`omni.base.ports.Participant`)
 
     def take_block(self, now_ns: int) -> BlockInput:
         """The next block of the room for the engine; zeros for what is missing or muted."""

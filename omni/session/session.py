@@ -17,8 +17,8 @@ from collections.abc import Callable
 import numpy as np
 
 from omni.base.events import BlockInput, BlockResult, CloseReason, SessionClosed, SessionEvent
+from omni.base.ports import EnginePort, Seat
 from omni.session.machine import Machine, SessionOptions
-from omni.session.ports import EnginePort, Seat
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from omni.base.events import AudioReady, SessionEvent
-from omni.session.ports import EnginePort
+from omni.base.ports import EnginePort
 from omni.session.session import Session
 from omni.transport.outgoing import FRAME_MS, OutgoingAudio
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 from omni.base.events import AudioReady, SessionClosed, SessionEvent
+from omni.base.ports import EnginePort
 from omni.base.timebase import TINY, Timebase
-from omni.session.ports import EnginePort
 from omni.session.session import Session
 from omni.transport import microphone
 from omni.transport.captions import Captions
