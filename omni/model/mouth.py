@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from omni.model.synthesizer import SUBFRAMES, Synthesizer, SynthesizerConfig
 from omni.model.vocoder import DELAY, HOP, Vocoder, VocoderConfig
-from omni.nn.state import State, write
+from omni.nn.state import State, reset_rows, write
 
 SUB_SAMPLES = 2 * HOP       # samples in a sub-frame of 20 ms
 RAMP = HOP                  # a cut ramps down within 10 ms
@@ -110,13 +110,9 @@ class Mouth(nn.Module):
         ramp = torch.zeros(samples.shape[1], device=samples.device)
         ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]
         samples = torch.where(cut_B[:, None], samples * ramp, samples)
-        self._reset(state, fresh, cut_B & active)
+        reset_rows(state, fresh, cut_B & active)
         for key in ("begun", "ended"):
             sub = record[f"{key}_sub"]
             record[f"{key}_at"] = torch.where(sub >= 0, sub * SUB_SAMPLES + DELAY, sub)
         return samples.clamp(-1, 1), record
 
-    def _reset(self, state: State, fresh: State, rows: Tensor) -> None:
-        from omni.nn.state import reset_rows
-
-        reset_rows(state, fresh, rows)

@@ -10,6 +10,7 @@ float32. Missing, extra and mis-shaped tensors are errors that name the tensor.
         README.md           the model card
 """
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -73,8 +74,6 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
 
 def fingerprint(name: str | Path = "tiny") -> str:
     """First 16 hex digits of the SHA-256 of the tensors' file."""
-    import hashlib
-
     folder = Path(name) if (Path(name) / "config.yaml").exists() else _SHIPPED / str(name)
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
 
