@@ -1,7 +1,7 @@
 """A bank of user utterances on disk: int16 audio in one file, one JSON line each.
 
 Made once by several processes (synthesis costs more than reading), then mapped into memory by every stream. Lines:
-`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`.
+`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`, and for synthetic speech `phones`.
 """
 
 import argparse
@@ -34,6 +34,7 @@ class Utterance:
     source: str
     dev: bool
     facts: dict = field(default_factory=dict)
+    phones: list[tuple[str, int, int]] = field(default_factory=list)  # name, first sample, one past the last
 
 
 def _draw(rng: random.Random) -> tuple[str, str, str, dict]:
@@ -56,13 +57,14 @@ def _synthesise(task: tuple[int, int]) -> list[tuple[np.ndarray, dict]]:
         text, reply, skill, facts = _draw(rng)
         held_out = rng.random() < 0.05
         voice = voices.draw_voice(rng, held_out)
-        samples = voices.speak(text, voice)
+        speech = voices.speak_aligned(text, voice)
+        samples = speech.samples
         if len(samples) < 1600:
             continue
         samples = samples / max(np.abs(samples).max(), 1e-3) * 0.5
         made.append(((samples * 32767).astype(np.int16), {
             "text": text.lower(), "reply": reply, "skill": skill, "source": f"{voice.engine}:{voice.name}",
-            "dev": held_out, "facts": facts}))
+            "dev": held_out, "facts": facts, "phones": speech.phones}))
     return made
 
 
@@ -119,7 +121,7 @@ def load(folder: Path) -> list[Utterance]:
         for line in map(json.loads, lines):
             samples = audio[line["start"]:line["start"] + line["count"]]
             found.append(Utterance(samples, line["text"], line["reply"], line["skill"],
-                                   line["source"], line["dev"], line["facts"]))
+                                   line["source"], line["dev"], line["facts"], line.get("phones", [])))
     return found
 
 

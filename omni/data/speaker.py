@@ -115,7 +115,7 @@ class VoiceSpeaker:
         cached: how many replies to keep.
     """
 
-    def __init__(self, mouth: Mouth, pieces: Pieces, cached: int = 300):
+    def __init__(self, mouth: Mouth, pieces: Pieces, cached: int = 6000):
         self.mouth, self.pieces = mouth, pieces
         self._pairs: dict[tuple[int, int], np.ndarray] = {}
         self._replies: OrderedDict[str, Rendered] = OrderedDict()
@@ -138,7 +138,8 @@ class VoiceSpeaker:
             ages = torch.arange(self.mouth.config.synthesizer.max_subframes + 1)
             now = self.mouth.drive(torch.tensor(current)).expand(len(ages), -1)
             then = self.mouth.drive(torch.tensor(following)) if following >= 0 else self.mouth.synthesizer.none[2]
-            over = self.mouth.synthesizer.ended(now, then.expand(len(ages), -1), ages) > 0
+            position = self.mouth.synthesizer.position(ages)
+            over = self.mouth.synthesizer.ended(now, then.expand(len(ages), -1), position) > 0
             over[-1] = True
             self._pairs[key] = over.numpy()
         return self._pairs[key]

@@ -14,12 +14,14 @@ import numpy as np
 import soxr
 
 from omni.base.errors import OmniError
+from omni.data.espeak import Espeak
 from omni.data.flite import Flite
 
 LETTER_NAMES = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", (
     "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee queue are ess tea you vee double-you ex why zee"
 ).split(), strict=False))
-_ACCENTS = ["en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan", "en-us-nyc"]
+_ACCENTS = ["en-us", "en-us", "en-us", "en-gb-x-rp", "en-gb-x-rp", "en-gb-scotland", "en-029",
+            "en-gb-x-gbclan", "en-us-nyc"]
 _HELD_OUT_ACCENT = "en-gb-x-gbcwmd"
 _FLITE = {"rms": True, "awb": True, "kal16": False}
 _RATE_HZ = 16_000
@@ -49,7 +51,8 @@ def _variants() -> tuple[str, ...]:
     except (OSError, subprocess.CalledProcessError) as error:
         raise OmniError("espeak-ng is not installed (Debian: apt-get install espeak-ng)") from error
     names = sorted(re.findall(r"!v/(\S+)", listing))
-    return tuple(n for n in names if not re.search(r"whisper|croak|robot|alien|fast|UniRobot|klatt|Demon", n, re.I))
+    odd = r"whisper|croak|robot|alien|fast|UniRobot|robosoft|klatt|Demon"
+    return tuple(n for n in names if not re.search(odd, n, re.I))
 
 
 def draw_voice(rng: random.Random, held_out: bool = False) -> Voice:
@@ -72,26 +75,53 @@ def _flite(name: str) -> Flite:
     return Flite(name)
 
 
+@lru_cache(maxsize=1)
+def _espeak() -> Espeak:
+    return Espeak()
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Speech as float32 at 16 kHz, and its phones as (name, first sample, one past the last), pauses left out.
+
+    Names begin with the engine, since each has a phone set of its own: "f:ae" of flite, "e:aI" of espeak-ng.
+    """
+
+    samples: np.ndarray
+    phones: tuple[tuple[str, int, int], ...]
+
+
 def speak(text: str, voice: Voice) -> np.ndarray:
     """Speech as float32 at 16 kHz, with the engine's own silence at both ends trimmed to 10 ms."""
+    return speak_aligned(text, voice).samples
+
+
+def speak_aligned(text: str, voice: Voice) -> Spoken:
+    """As `speak`, with the phones' times as the engine planned them."""
     words = spoken(text).replace("double-you", "double you")
     if voice.engine == "flite":
         engine = _flite(voice.name)
         engine.configure(voice.rate / 100)
         speech = engine.speak(words)
-        samples, rate = speech.samples, speech.rate_hz
+        named = [("f:" + name, a, b) for name, a, b in speech.phones if name != "pau"]
     else:
-        done = subprocess.run(["espeak-ng", "-v", voice.name, "-s", str(voice.rate), "-p", str(voice.pitch), "--stdout",
-                               "--", words], capture_output=True, check=True).stdout
-        samples, rate = np.frombuffer(done[44:], np.int16).astype(np.float32) / 32768, 22_050
-    if rate != _RATE_HZ:
-        samples = soxr.resample(samples, rate, _RATE_HZ)
-    return trim(samples)
+        speech = _espeak().speak(words, voice.name, voice.rate, voice.pitch)
+        named = [("e:" + name, a, b) for name, a, b in speech.phonemes if name and name[0] not in "_|;"]
+    samples = speech.samples
+    if speech.rate_hz != _RATE_HZ:
+        samples = soxr.resample(samples, speech.rate_hz, _RATE_HZ)
+    first, last = _loud_span(samples)
+    phones = [(name, max(round(a * _RATE_HZ) - first, 0), min(round(b * _RATE_HZ), last) - first)
+              for name, a, b in named]
+    return Spoken(samples[first:last].astype(np.float32), tuple((n, a, b) for n, a, b in phones if b > a))
 
 
-def trim(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> np.ndarray:
-    """Cut what lies below `floor` of the peak at both ends, leaving `margin` samples."""
+def trim(samples: np.ndarray) -> np.ndarray:
+    """Cut what lies below a hundredth of the peak at both ends, leaving 10 ms."""
+    first, last = _loud_span(samples)
+    return samples[first:last].astype(np.float32)
+
+
+def _loud_span(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> tuple[int, int]:
     loud = np.flatnonzero(np.abs(samples) > floor * max(float(np.abs(samples).max(initial=0.0)), 1e-4))
-    if not len(loud):
-        return samples[:0]
-    return samples[max(loud[0] - margin, 0):loud[-1] + 1 + margin].astype(np.float32)
+    return (max(int(loud[0]) - margin, 0), min(int(loud[-1]) + 1 + margin, len(samples))) if len(loud) else (0, 0)

@@ -28,6 +28,8 @@ class EncoderConfig:
         dim, num_layers, num_heads, kernel: of each block.
         window: frames (40 ms) of left context in attention, beyond the block's own.
         block_frames: frames in one block of the duplex clock.
+        room_mean, room_scale: what centres the room's log-mel (speech in rooms lies about -0.8, deviation 0.4).
+        own_silence, own_scale: the same for the own voice, whose digital silence becomes zero.
     """
 
     num_mels: int = 80
@@ -38,6 +40,10 @@ class EncoderConfig:
     window: int = 100
     block_frames: int = 2
     dropout: float = 0.0
+    room_mean: float = -0.8
+    room_scale: float = 2.5
+    own_silence: float = -1.6666666
+    own_scale: float = 1.5
 
 
 class EncoderBlock(nn.Module):
@@ -91,9 +97,18 @@ class Encoder(nn.Module):
         return {"stem_1": self.stem_1.init_state(num_rows), "stem_2": self.stem_2.init_state(num_rows),
                 **{f"block_{i}": b.init_state(num_rows) for i, b in enumerate(self.blocks)}}
 
+    def _centred(self, room_BTM: Tensor, own_BTM: Tensor) -> Tensor:
+        """Both streams as channels (B, 2 num_mels, 4 T), the room about zero with unit variance, own silence zero.
+
+        Without it the constant of the silent own stream is most of what the first layer sees.
+        """
+        c = self.config
+        room, own = (room_BTM - c.room_mean) * c.room_scale, (own_BTM - c.own_silence) * c.own_scale
+        return torch.cat([room, own], 2).transpose(1, 2)
+
     def forward(self, room_BTM: Tensor, own_BTM: Tensor) -> Tensor:
         """The whole conversation from a fresh state."""
-        x = F.gelu(self.stem_1(torch.cat([room_BTM, own_BTM], 2).transpose(1, 2)))
+        x = F.gelu(self.stem_1(self._centred(room_BTM, own_BTM)))
         x = F.gelu(self.stem_2(x)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
@@ -101,7 +116,7 @@ class Encoder(nn.Module):
 
     def step(self, room_BTM: Tensor, own_BTM: Tensor, state: State, active: Tensor) -> Tensor:
         """One block: 4 * block_frames log-mel frames in, block_frames embeddings out."""
-        x = F.gelu(self.stem_1.step(torch.cat([room_BTM, own_BTM], 2).transpose(1, 2), state["stem_1"], active))
+        x = F.gelu(self.stem_1.step(self._centred(room_BTM, own_BTM), state["stem_1"], active))
         x = F.gelu(self.stem_2.step(x, state["stem_2"], active)).transpose(1, 2)
         for i, block in enumerate(self.blocks):
             x = block.step(x, state[f"block_{i}"], active)

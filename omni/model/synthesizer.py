@@ -22,7 +22,11 @@ from omni.nn.conv import CausalConv1d
 from omni.nn.state import State, expand_mask, write
 
 SUBFRAMES = 4        # per block
-PREVIOUS, CURRENT, NEXT, AFTER = range(4)  # places in the queue
+PREVIOUS, CURRENT, NEXT, AFTER, NOTHING = range(5)  # places in the queue, and none
+# where each place of the queue is filled from when the pointer stays, starts after silence, advances, or has ended a
+# piece that nothing follows
+_MOVES = [[PREVIOUS, CURRENT, NEXT, AFTER], [PREVIOUS, NEXT, AFTER, NOTHING], [CURRENT, NEXT, AFTER, NOTHING],
+          [CURRENT, NOTHING, NEXT, AFTER]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Synthesizer(nn.Module):
         self.blocks = nn.ModuleList(CausalBlock(config.dim, config.kernel) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim)
         self.leave = nn.Linear(config.dim, 2 * (config.num_mels + 2))
+        self.register_buffer("freqs", torch.tensor([0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2]), persistent=False)
+        self.register_buffer("moves", torch.tensor(_MOVES), persistent=False)
 
     def init_state(self, num_rows: int) -> State:
         """An empty queue."""
@@ -116,21 +122,28 @@ class Synthesizer(nn.Module):
 
     # ---- networks ------------------------------------------------------------------------------------------------
 
-    def ended(self, current: Tensor, following: Tensor, sounded: Tensor) -> Tensor:
-        """Logit that a piece has ended after `sounded` sub-frames; (..., D), (..., D), (...) -> (...)."""
-        return self.pointer(torch.cat([current, following, _position(sounded)[..., :16]], -1)).squeeze(-1)
+    def position(self, sounded: Tensor) -> Tensor:
+        """Sub-frames (...) since a piece began, as (..., 17) smooth features."""
+        n = sounded.float()[..., None]
+        turns = n * self.freqs
+        return torch.cat([torch.sin(turns), torch.cos(turns), n / 30], -1)
 
-    def condition(self, previous: Tensor, current: Tensor, following: Tensor, sounded: Tensor, logit: Tensor,
+    def ended(self, current: Tensor, following: Tensor, position: Tensor) -> Tensor:
+        """Logit that a piece has ended at a `position`; (..., D), (..., D), (..., 17) -> (...)."""
+        return self.pointer(torch.cat([current, following, position[..., :16]], -1)).squeeze(-1)
+
+    def condition(self, previous: Tensor, current: Tensor, following: Tensor, position: Tensor, logit: Tensor,
                   speaking: Tensor) -> Tensor:
         """Input of the acoustic network, (..., dim); `speaking` False where no piece sounds."""
-        clock = torch.cat([_position(sounded), logit.detach().clamp(-8, 8)[..., None] / 4], -1)
+        clock = torch.cat([position, logit.detach().clamp(-8, 8)[..., None] / 4], -1)
         return self.enter(torch.cat([previous, current, following, clock * speaking[..., None]], -1))
 
     def forward(self, previous_BTD: Tensor, current_BTD: Tensor, following_BTD: Tensor, sounded_BT: Tensor,
                 speaking_BT: Tensor) -> tuple[Tensor, Tensor]:
         """Acoustic frames (B, 2 T, num_mels + 2) and pointer logits (B, T) for given vectors in each sub-frame."""
-        logit = self.ended(current_BTD, following_BTD, sounded_BT)
-        x = self.condition(previous_BTD, current_BTD, following_BTD, sounded_BT, logit, speaking_BT)
+        position = self.position(sounded_BT)
+        logit = self.ended(current_BTD, following_BTD, position)
+        x = self.condition(previous_BTD, current_BTD, following_BTD, position, logit, speaking_BT)
         for block in self.blocks:
             x = block(x)
         return self._frames(x), logit
@@ -160,32 +173,25 @@ class Synthesizer(nn.Module):
 
     def _subframe(self, state: State, active: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         token, drive, sounded = state["token"], state["drive"], state["sounded"]
-        logit = self.ended(drive[:, CURRENT], self._known(state, NEXT, 2), sounded)
+        logit = self.ended(drive[:, CURRENT], self._known(state, NEXT, 2), self.position(sounded))
         over = (token[:, CURRENT] >= 0) & (sounded > 0) & (
             (logit > 0) | (sounded >= self.config.max_subframes)) & active
         free = over | (token[:, CURRENT] < 0)
         advance = free & (token[:, NEXT] >= 0) & active
-        # the piece that ended becomes the previous one; where nothing follows, the current place falls empty
-        none = torch.full_like(token[:, :1], -1)
-        moved = torch.cat([torch.where(over[:, None], token[:, CURRENT:CURRENT + 1], token[:, :1]),
-                           token[:, NEXT:], none], 1)
-        emptied = torch.cat([token[:, CURRENT:CURRENT + 1], none, token[:, NEXT:]], 1)
-        drive_moved = torch.cat([torch.where(over[:, None, None], drive[:, CURRENT:CURRENT + 1], drive[:, :1]),
-                                 drive[:, NEXT:], torch.zeros_like(drive[:, :1])], 1)
-        drive_emptied = torch.cat([drive[:, CURRENT:CURRENT + 1], torch.zeros_like(drive[:, :1]), drive[:, NEXT:]], 1)
         only_over = over & ~advance
-        write(token, emptied, only_over)
-        write(drive, drive_emptied, only_over)
-        write(token, moved, advance)
-        write(drive, drive_moved, advance)
-        write(sounded, torch.zeros_like(sounded), advance | only_over)
+        places = self.moves[advance * (1 + over.long()) + 3 * only_over]
+        token.copy_(torch.cat([token, torch.full_like(token[:, :1], -1)], 1).gather(1, places))
+        drive.copy_(torch.cat([drive, torch.zeros_like(drive[:, :1])], 1).gather(
+            1, places[:, :, None].expand(-1, -1, drive.shape[2])))
+        sounded.mul_(~(advance | only_over))
         sounds = token[:, CURRENT] >= 0
         following = self._known(state, NEXT, 2)
         current = self._known(state, CURRENT, 1)
-        logit = self.ended(current, following, sounded)
-        row = self.condition(self._known(state, PREVIOUS, 0), current, following, sounded, logit, sounds)
+        position = self.position(sounded)
+        logit = self.ended(current, following, position)
+        row = self.condition(self._known(state, PREVIOUS, 0), current, following, position, logit, sounds)
         begun = torch.where(advance, token[:, CURRENT], -1)
-        write(sounded, sounded + 1, sounds & active)
+        sounded.add_(sounds & active)
         return row, begun, over, sounds
 
     def _known(self, state: State, place: int, none: int) -> Tensor:
@@ -201,9 +207,3 @@ class Synthesizer(nn.Module):
         state["token"].copy_(torch.where(expand_mask(rows, state["token"]), -1, state["token"]))
         write(state["sounded"], torch.zeros_like(state["sounded"]), rows)
 
-
-def _position(sounded: Tensor) -> Tensor:
-    """Sub-frames since a piece began, as 17 smooth features."""
-    n = sounded.float()[..., None]
-    freqs = torch.tensor([0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2], device=n.device)
-    return torch.cat([torch.sin(n * freqs), torch.cos(n * freqs), n / 30], -1)

@@ -49,7 +49,8 @@ class RingAttention(nn.Module):
     def _project(self, x_BTD: Tensor, positions_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         B, T, D = x_BTD.shape
         q, k, v = self.qkv(x_BTD).view(B, T, 3, self.num_heads, D // self.num_heads).permute(2, 0, 3, 1, 4)
-        return rotary(q, positions_BT), rotary(k, positions_BT), v
+        q, k = rotary(torch.cat([q, k], 1), positions_BT).chunk(2, dim=1)
+        return q, k, v
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The whole sequence from a fresh state, in chunks of `window` that see the chunk before them."""

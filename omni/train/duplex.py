@@ -16,7 +16,7 @@ from omni.model.tokens import Pieces
 from omni.model.weights import save_model
 from omni.train import loop
 from omni.train.ears import ctc, load_encoder
-from omni.train.words import freeze_voice, token_loss
+from omni.train.words import freeze_voice, load_mouth, token_loss
 
 SLOTS = 4  # caption slots in a block
 
@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bank", type=Path, required=True)
     parser.add_argument("--ears", type=Path)
     parser.add_argument("--words", type=Path)
+    parser.add_argument("--voice", type=Path, help="take the mouth of this run instead of the words run's")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--threads", type=int, default=2)
@@ -60,6 +61,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.words:
         tensors = load_file(args.words / "model.safetensors")
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items()})
+    if args.voice:
+        load_mouth(model, args.voice)
     if args.ears:
         model.encoder.load_state_dict(load_encoder(args.ears))
         with torch.no_grad():
@@ -67,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
             model.connector.spell.bias.copy_(model.encoder.caption.bias)
     freeze_voice(model)
     stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0)
-    data = DataLoader(stream, batch_size=None, num_workers=2, prefetch_factor=3)
+    data = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     config = loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads, checkpoint_minutes=4)
     loop.run(model, iter(data), losses, config, args.out)
     save_model(model, args.out / "weights")

@@ -1,7 +1,13 @@
-"""Stage "ears": the encoder learns words by CTC on single utterances in rooms and noise, before it meets a dialogue."""
+"""Stage "ears": the encoder learns words on single utterances in rooms and noise, before it meets a dialogue.
+
+CTC on characters throughout; beside it, on synthetic speech, the phone that sounds in each frame, as the synthesizer
+planned it, read from a middle layer by a head that is dropped afterwards. CTC alone stays for thousands of steps on its
+first plateau (blank everywhere); phones are learned within hundreds, and characters follow from them.
+"""
 
 import argparse
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +19,23 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from omni.data import bank, recordings
 from omni.data.augment import Augment
-from omni.data.streams import active_span
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.train import loop
 
-GUIDED_STEPS = 200  # rough alignment alone for as many steps, then as many of fading it out
+FRAME = 640  # samples in a 25 Hz frame
+PHONE_LATE = 960  # samples between what is named and the frame's end: a phone is named once it has been heard
+PHONE_LAYER, PHONE_WEIGHT = 3, 0.5
 
 # share of each source in a batch: real people weigh far more than their hours
 _SHARES = {"synthetic": 0.62, "an4": 0.15, "alphanumeric": 0.03, "speech_commands": 0.13, "phrases": 0.03,
            "read_sentences": 0.04}
 
 
-SLOT = 320  # samples in a caption slot of 20 ms
-
-
 class Utterances(IterableDataset):
     """Segments of `seconds` with one or more utterances in a row, a room around them, and their text.
 
-    A rough alignment comes with them, each utterance's characters spread evenly over its span: CTC alone stays long on
-    its first plateau (blank everywhere), a few hundred steps of this guess get it off.
+    With them comes the phone of every 25 Hz frame: 0 in silence, -1 where nothing is known.
     """
 
     def __init__(self, folder: Path, seconds: float, batch: int, seed: int, clean: float):
@@ -45,6 +48,7 @@ class Utterances(IterableDataset):
         root = recordings.data_dir()
         lines = [u for u in bank.load(self.folder) if not u.dev and u.text]
         pools = {s: [u for u in lines if (u.source == s if s != "synthetic" else ":" in u.source)] for s in _SHARES}
+        self.phones = {name: i + 1 for i, name in enumerate(phone_names(self.folder))}
         augment = Augment(recordings.rooms(root), recordings.noises(root), [u.samples for u in lines])
         while True:
             items = [self._item(pools, augment, rng) for _ in range(self.batch)]
@@ -54,7 +58,7 @@ class Utterances(IterableDataset):
 
     def _item(self, pools, augment: Augment, rng: random.Random) -> tuple[np.ndarray, str, np.ndarray]:
         x, texts, at = np.zeros(self.count, np.float32), [], rng.randrange(0, 8000)
-        guess = np.zeros(self.count // SLOT, np.int64)
+        phones = np.zeros(self.count // FRAME, np.int64)
         while True:
             u = rng.choice(pools[rng.choices(list(_SHARES), list(_SHARES.values()))[0]])
             if at + len(u.samples) > self.count - 1600:
@@ -67,25 +71,46 @@ class Utterances(IterableDataset):
             y = y if self.clean > 0.9 else augment.colour(y, rng)
             x[at:at + len(y)] += y
             texts.append(u.text)
-            a, b = active_span(u.samples)
-            ids = caption_ids(u.text)
-            slots = np.arange((at + a) // SLOT, (at + b) // SLOT)
-            late = np.minimum(slots + 4, len(guess) - 1)
-            guess[late] = np.asarray(ids)[(slots - slots[0]) * len(ids) // len(slots)]
+            if not u.phones:  # a real recording
+                phones[at // FRAME:(at + len(y) + PHONE_LATE) // FRAME + 1] = -1
+            for name, first, last in u.phones:
+                ends = (np.arange((at + first) // FRAME, (at + last) // FRAME + 3) + 1) * FRAME - PHONE_LATE
+                hit = ends[(ends >= at + first) & (ends < at + last)]
+                phones[(hit + PHONE_LATE) // FRAME - 1] = self.phones.get(name, -1)
             at += len(y) + rng.randrange(3000, 20_000)
         if rng.random() < self.clean:
             x = augment.level(augment.noise(x, rng, 25, 50), rng)
         else:
             x = augment.level(augment.noise(augment.room(x, rng), rng), rng)
-        return x, " ".join(texts), guess
+        return x, " ".join(texts), phones
+
+
+def phone_names(folder: Path) -> list[str]:
+    """Phones that the bank has often enough to be learned, by engine, sorted."""
+    counts = Counter(name for u in bank.load(folder) if not u.dev for name, _, _ in u.phones)
+    return sorted(name for name, n in counts.items() if n >= 50)
 
 
 class Ears(nn.Module):
-    """Encoder and features, from samples to CTC logits, with masking in training."""
+    """Encoder and features, from samples to CTC logits, with masking in training and a head for phones."""
 
-    def __init__(self, config: EncoderConfig):
+    def __init__(self, config: EncoderConfig, phones: list[str]):
         super().__init__()
         self.features, self.encoder = LogMel(floor=EAR_FLOOR), Encoder(config)
+        self.phone_norm, self.phone = nn.LayerNorm(config.dim), nn.Linear(config.dim, len(phones) + 1)
+        engines = [0] + ["fe".index(name[0]) + 1 for name in phones]
+        self.register_buffer("engine", torch.tensor(engines), persistent=False)
+        self.encoder.blocks[PHONE_LAYER].register_forward_hook(self._keep)
+
+    def _keep(self, _module, _inputs, output: torch.Tensor) -> None:
+        self.middle = output
+
+    def phone_loss(self, phones_BT: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the last forward's frames; a phone competes with its own engine's phones and silence."""
+        logits, target = self.phone(self.phone_norm(self.middle)).flatten(0, 1), phones_BT.flatten()
+        side = self.engine[target.clamp(min=0)]
+        other = (self.engine[None] != side[:, None]) & (self.engine[None] != 0) & (side[:, None] != 0)
+        return F.cross_entropy(logits.masked_fill(other, -1e4), target, ignore_index=-1)
 
     def forward(self, x_BN: torch.Tensor) -> torch.Tensor:
         mel = self.features(x_BN)
@@ -175,26 +200,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--init", type=Path, help="folder of an earlier run to start from")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
-    steps = {"done": 0}
-    model = Ears(EncoderConfig())
+    model = Ears(EncoderConfig(), phone_names(args.bank))
     if args.init:
         model.load_state_dict(load_file(args.init / "model.safetensors"))
-        steps["done"] = 2 * GUIDED_STEPS
     lessons = Utterances(args.bank, args.seconds, args.batch, 0, args.clean)
     data = DataLoader(lessons, batch_size=None, num_workers=1, prefetch_factor=3)
 
     def loss_of(model: Ears, batch) -> tuple[torch.Tensor, dict[str, float]]:
-        x, targets, guess = batch
-        logits = model(x)
-        loss = ctc(logits, targets)
-        steps["done"] += 1
-        share = min(1.0, max(0.0, 2 - steps["done"] / GUIDED_STEPS))
-        if share == 0:
-            return loss, {"ctc": loss.item()}
-        weight = torch.where(guess > 0, 1.0, 0.2)
-        guided = (F.cross_entropy(logits.flatten(0, 1), guess.flatten(), reduction="none") * weight.flatten()).sum()
-        guided = guided / weight.sum()
-        return loss * (1 - share) + guided * share, {"ctc": loss.item(), "guided": guided.item()}
+        x, targets, phones = batch
+        heard = ctc(model(x), targets)
+        named = model.phone_loss(phones)
+        return heard + PHONE_WEIGHT * named, {"ctc": heard.item(), "phone": named.item()}
 
     config = loop.LoopConfig(args.minutes, args.lr, warmup=80, threads=args.threads)
     loop.run(model, iter(data), loss_of, config, args.out, validator(args.bank))

@@ -213,7 +213,7 @@ class VoiceTrainer(nn.Module):
         # the pointer, at every age around the true end
         duration = batch["duration"]
         ages = (duration + torch.randint_like(duration, -10, 11)).clamp(min=1)
-        guess = synthesizer.ended(drives[1], drives[2], ages)
+        guess = synthesizer.ended(drives[1], drives[2], synthesizer.position(ages))
         pointer = F.binary_cross_entropy_with_logits(guess, (ages >= duration).float(), reduction="none")
         pointer = pointer[speaking].mean()
         mel = self.features(batch["audio"])

@@ -132,10 +132,11 @@ class Queue(Streaming):
 
     def watched(self, synthesizer: Synthesizer, queue: State, run):
         """`run()`, writing down the pointer's path: the queue, and what `condition` is given in each sub-frame."""
-        plain, names = synthesizer.condition, ("previous", "current", "following", "sounded", "logit", "speaking")
+        plain, names = synthesizer.condition, (
+            "previous", "current", "following", "position", "logit", "speaking")
 
         def condition(*args):
-            self.note(token=queue["token"], **dict(zip(names, args, strict=True)))
+            self.note(token=queue["token"], sounded=queue["sounded"], **dict(zip(names, args, strict=True)))
             return plain(*args)
 
         synthesizer.condition = condition
