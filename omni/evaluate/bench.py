@@ -17,6 +17,7 @@ from tqdm import tqdm
 from omni.audio.files import replacing
 from omni.base.errors import ConfigError
 from omni.base.events import BlockInput
+from omni.base.memory import keep_memory
 from omni.engine.engine import Engine
 
 _WARM_UP_BLOCKS = 10
@@ -107,6 +108,7 @@ def main(args) -> int:
     if args.blocks < 1 or any(n < 1 for n in args.conversations):
         raise ConfigError("--blocks and --conversations take counts of at least 1")
     torch.set_num_threads(args.threads)
+    keep_memory()
     model = load_model(args.model, device=args.device)
     costs = []
     for count in args.conversations:

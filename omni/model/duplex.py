@@ -163,6 +163,8 @@ class DuplexModel(nn.Module):
         token = self._choose(self.mind.logits(hidden), state, waiting, active)
         started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
         cut = ended & (sounding | (waiting > 0)) & active
+        # every reply starts from silence, as in its lessons: the queue is empty here and the last sound has rung off
+        reset_rows(state["mouth"], self._fresh_mouth(), started & active)
         synthesizer.push(queue, token, self.mouth.drive(token, hidden), piece & active)
         speaking = (state["speaking"] | started) & ~ended
         audio, record = self.mouth.step(cut, state["mouth"], self._fresh_mouth(), active)

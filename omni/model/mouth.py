@@ -110,9 +110,7 @@ class Mouth(nn.Module):
         ramp = torch.zeros(samples.shape[1], device=samples.device)
         ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]
         samples = torch.where(cut_B[:, None], samples * ramp, samples)
-        gone = cut_B & active
-        if gone.is_cuda or gone.any():  # a look at the CPU's own memory is free, and cuts are rare
-            reset_rows(state, fresh, gone)
+        reset_rows(state, fresh, cut_B & active)
         for key in ("begun", "ended"):
             sub = record[f"{key}_sub"]
             record[f"{key}_at"] = torch.where(sub >= 0, sub * SUB_SAMPLES + DELAY, sub)

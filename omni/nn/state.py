@@ -40,6 +40,8 @@ def write(target: Tensor, value: Tensor, active: Tensor) -> None:
 
 def reset_rows(state: State, fresh: State, rows: Tensor) -> None:
     """Make the rows in mask `rows` (B,) equal to `fresh`, a one-row state of the same tree."""
+    if not rows.is_cuda and not rows.any():  # resets are rare, and a look at the CPU's own memory costs nothing
+        return
     for key in state:
         value, origin = state[key], fresh[key]
         if isinstance(value, dict):

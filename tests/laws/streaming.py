@@ -255,7 +255,7 @@ MODULES = {
     "Vocoder": lambda: Frames(tiny.randomise(Vocoder(tiny.MOUTH.vocoder), std=0.1), units=12, longest=5,
                               shape=(tiny.MELS + 2,)),
     "Mouth": lambda: Voice(tiny.steady(tiny.randomise(Mouth(tiny.MOUTH, 40)))),
-    "DuplexModel, summed": lambda: Whole(tiny.duplex("summed"), units=16),
+    "DuplexModel, summed": lambda: Whole(tiny.duplex("summed", seed=6), units=16),
     "DuplexModel, interleaved": lambda: Whole(tiny.duplex("interleaved", seed=5, pinned=2), units=16),
     "DuplexModel, drawn tokens": lambda: Whole(tiny.duplex("summed", temperature=1.0, seed=2), units=16),
 }
