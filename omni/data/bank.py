@@ -130,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="omni train bank", description=__doc__,
                                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the bank")
-    parser.add_argument("--count", type=int, default=13_000, help="synthetic utterances, besides the real ones")
+    parser.add_argument("--count", type=int, default=18_000, help="synthetic utterances, besides the real ones")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args(argv)

@@ -25,7 +25,7 @@ from omni.train import loop
 
 FRAME = 640  # samples in a 25 Hz frame
 PHONE_LATE = 960  # samples between what is named and the frame's end: a phone is named once it has been heard
-PHONE_LAYER, PHONE_WEIGHT = 3, 0.5
+PHONE_WEIGHT = 0.5
 
 # share of each source in a batch: real people weigh far more than their hours
 _SHARES = {"synthetic": 0.62, "an4": 0.15, "alphanumeric": 0.03, "speech_commands": 0.13, "phrases": 0.03,
@@ -100,7 +100,7 @@ class Ears(nn.Module):
         self.phone_norm, self.phone = nn.LayerNorm(config.dim), nn.Linear(config.dim, len(phones) + 1)
         engines = [0] + ["fe".index(name[0]) + 1 for name in phones]
         self.register_buffer("engine", torch.tensor(engines), persistent=False)
-        self.encoder.blocks[PHONE_LAYER].register_forward_hook(self._keep)
+        self.encoder.blocks[config.num_layers // 2].register_forward_hook(self._keep)
 
     def _keep(self, _module, _inputs, output: torch.Tensor) -> None:
         self.middle = output
@@ -193,10 +193,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=1.2e-3)
-    parser.add_argument("--seconds", type=float, default=6.4)
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--clean", type=float, default=0.2, help="share of segments without noise or room")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--batch", type=int, default=14)
+    parser.add_argument("--clean", type=float, default=0.6, help="share of segments without noise or room")
     parser.add_argument("--init", type=Path, help="folder of an earlier run to start from")
     args = parser.parse_args(argv)
     torch.manual_seed(0)

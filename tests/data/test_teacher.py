@@ -9,6 +9,7 @@ import tiny
 
 from omni.base.errors import OmniError
 from omni.data import voices
+from omni.data.espeak import Espeak
 from omni.data.flite import Flite
 from omni.model.tokens import PAUSES, Pieces
 from omni.train import voice
@@ -64,6 +65,27 @@ def test_users_are_trimmed_speech_at_sixteen_kilohertz(engine):
     sound = _have(lambda: voices.speak("a small coffee please", speaker))
     assert sound.dtype == np.float32 and 8_000 < len(sound) < 64_000
     assert np.abs(sound[:400]).max() > 0.005 * np.abs(sound).max(), "it begins with speech"
+
+
+@pytest.mark.parametrize("engine", ["espeak", "flite"])
+def test_users_phones_have_times_within_the_trimmed_sound(engine):
+    name = {"espeak": "en-us+f3", "flite": "rms"}[engine]
+    speech = _have(lambda: voices.speak_aligned("two large lattes", voices.Voice(engine, name, 150, 50)
+                                                if engine == "espeak" else voices.Voice(engine, name, 100, 0)))
+    assert len(speech.phones) > 9 and all(p.startswith(engine[0] + ":") for p, _, _ in speech.phones)
+    times = [t for _, a, b in speech.phones for t in (a, b)]
+    assert times == sorted(times) and times[0] >= 0 and times[-1] <= len(speech.samples)
+    loud = [np.abs(speech.samples[a:b]).max() for _, a, b in speech.phones]
+    assert np.median(loud) > 0.1 * np.abs(speech.samples).max()
+
+
+def test_espeak_tells_the_words_and_refuses_a_voice_it_lacks():
+    engine = _have(Espeak)
+    speech = engine.speak("one two three", "en-us+m2")
+    assert [w for w, _, _ in speech.words if w] == ["one", "two", "three"] and speech.rate_hz == 22_050
+    assert 0.5 < len(speech.samples) / speech.rate_hz < 3
+    with pytest.raises(OmniError, match="no-such"):
+        engine.speak("one", "no-such")
 
 
 def test_trimming_leaves_ten_milliseconds():

@@ -1,13 +1,16 @@
 """Every stage's loss is finite, reaches what it should teach, and falls on a lesson small enough to learn at once."""
 
+import math
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
 import torch
 
-from omni.data import skills
+from omni.data import bank, skills
+from omni.data.augment import Augment
 from omni.data.streams import TextConversations
 from omni.model.encoder import EncoderConfig, caption_ids
 from omni.model.mouth import Mouth, MouthConfig
@@ -145,8 +148,44 @@ def _tones(text: str, count: int) -> torch.Tensor:
     return x
 
 
+def _ears() -> ears.Ears:
+    config = EncoderConfig(dim=32, num_layers=1, num_heads=2, kernel=5, window=10)
+    return ears.Ears(config, ["e:aI", "f:ae", "f:k"]).train()
+
+
+def test_a_phone_competes_with_its_own_engines_phones_and_silence():
+    model, phones = _ears(), torch.tensor([[0, 1, 2, 3, -1, -1]])
+    model(torch.randn(1, 6 * ears.FRAME))
+    with torch.no_grad():
+        model.phone.weight.zero_()
+        model.phone.bias.copy_(torch.tensor([0.0, 0.0, 0.0, 0.0]))
+        even = model.phone_loss(phones).item()
+        model.phone.bias.copy_(torch.tensor([0.0, 50.0, 0.0, 0.0]))
+        model(torch.randn(1, 4 * ears.FRAME))
+        assert even == pytest.approx((math.log(4) + math.log(2) + 2 * math.log(3)) / 4, abs=1e-5)
+        rest = model.phone_loss(phones[:, 2:]).item()  # frames of flite's phones do not see espeak's, however sure
+    assert rest == pytest.approx(math.log(3), abs=1e-5)
+
+
+def test_segments_carry_the_phone_that_sounded_before_each_frames_end():
+    said = bank.Utterance(np.full(6400, 9000, np.int16), "a", "", "words", "flite:rms", False, {},
+                          [("f:k", 0, 3200), ("f:ae", 3200, 6400)])
+    real = bank.Utterance(np.full(6400, 9000, np.int16), "b", "", "words", "an4", False)
+    lessons = ears.Utterances(Path("."), 2.0, 1, 0, 1.0)
+    lessons.phones = {"f:ae": 1, "f:k": 2}
+    augment = Augment([np.ones(1, np.float32)], [np.random.default_rng(0).standard_normal(32_000)], [said.samples])
+    for seed in range(5):
+        x, text, phones = lessons._item({s: [said] for s in ears._SHARES}, augment, random.Random(seed))
+        assert len(x) == 32_000 and text.split() == ["a"] * len(text.split())
+        runs = [int(phones[0]), *(int(b) for a, b in zip(phones, phones[1:], strict=False) if a != b)]
+        assert runs == [0, *[2, 1, 0] * len(text.split())], "each utterance is k, then ae, then silence"
+        assert (phones == 2).sum() == 5 * len(text.split()) == (phones == 1).sum(), "200 ms are five frames"
+    _, text, phones = lessons._item({s: [real] for s in ears._SHARES}, augment, random.Random(3))
+    assert -1 in phones and set(phones) <= {0, -1}, "nobody knows when a real speaker's phones were"
+
+
 def test_the_ears_learn():
-    model = ears.Ears(EncoderConfig(dim=32, num_layers=1, num_heads=2, kernel=5, window=10)).train()
+    model = _ears()
     random.seed(0)
     x = torch.stack([_tones("abba", 12_800), _tones("cab", 12_800)])
     targets = [torch.tensor(caption_ids(t)) for t in ("abba", "cab")]
