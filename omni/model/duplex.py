@@ -145,7 +145,7 @@ class DuplexModel(nn.Module):
         if seeds is not None:
             write(state["seed"], seeds, rows)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, room_BN: Tensor, unplayed_B: Tensor, active: Tensor, state: State) -> StepOutput:
         """One block of every active row. `unplayed_B`: trailing samples of the last output that never sounded."""
         samples = self.timebase.block_samples

@@ -126,7 +126,9 @@ class Vocoder(nn.Module):
     def _minimum_phase(self, log_magnitude: Tensor) -> Tensor:
         """Complex response of the causal filter with these log magnitudes, by folding the cepstrum."""
         cepstrum = torch.fft.irfft(log_magnitude.clamp(-16, 8), FFT) * self.fold
-        return torch.exp(torch.fft.rfft(cepstrum, FFT))
+        log = torch.fft.rfft(cepstrum, FFT)
+        size = torch.exp(log.real)  # the complex exponential in two: torch's own takes ten times as long on a CPU
+        return torch.complex(size * torch.cos(log.imag), size * torch.sin(log.imag))
 
     def _overlap_add(self, shaped_BTN: Tensor, state: State, active: Tensor) -> Tensor:
         B, T, _ = shaped_BTN.shape
