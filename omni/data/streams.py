@@ -75,14 +75,22 @@ def grid(talk: Conversation) -> dict[str, torch.Tensor]:
             "weight": torch.from_numpy(weights(talk.target))}
 
 
-def characters(talk: Conversation, rng: random.Random) -> torch.Tensor:
-    """What a caption head would spell, (T * SLOTS_PER_BLOCK,) int64, 0 blank: late, uneven and with errors."""
+def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a caption head would spell, late, uneven and with errors, and the words it spelled.
+
+    Returns:
+        (T * SLOTS_PER_BLOCK,) int64 characters, 0 blank; (T,) int64, in each block the piece of the word that was
+        complete by its end, -1 where none was or the word is no piece.
+    """
     slots = np.zeros(talk.num_blocks * SLOTS_PER_BLOCK, np.int64)
+    words = np.full(talk.num_blocks, -1)
     samples = BLOCK // SLOTS_PER_BLOCK
     error = rng.choice([0.0, 0.02, 0.06, 0.12])
     for heard in talk.heard:
-        ids = caption_ids(" " + (heard.line.text or "") + " ")
+        text = " " + (heard.line.text or "") + " "
+        ids = caption_ids(text)
         at, late = 0, rng.uniform(0.03, 0.16) * conversations.RATE_HZ
+        places = []
         for i, c in enumerate(ids):
             if rng.random() < error:
                 c = rng.choice([0, rng.randrange(1, NUM_CHARACTERS)])
@@ -90,12 +98,19 @@ def characters(talk: Conversation, rng: random.Random) -> torch.Tensor:
             at = max(place, at)
             if at < len(slots):
                 slots[at] = c
+            places.append(at)
             at += 1
-    return torch.from_numpy(slots)
+        i = 1
+        for word in text.split():
+            i += len(caption_ids(word)) + 1  # one past the space that ends the word
+            block, known = places[i - 1] // SLOTS_PER_BLOCK, pieces.encode(word)
+            if block < len(words) and len(known) == 1:
+                words[block] = known[0]
+    return torch.from_numpy(slots), torch.from_numpy(words)
 
 
 class TextConversations(IterableDataset):
-    """Batches of symbolic conversations: `characters` and the grid."""
+    """Batches of symbolic conversations: `characters`, the words `heard`, and the grid."""
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int):
         self.words, self.num_blocks, self.batch, self.seed = words, num_blocks, batch, seed
@@ -103,12 +118,14 @@ class TextConversations(IterableDataset):
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
-        speaker, source = TextSpeaker(Pieces(self.words)), TextSource()
+        pieces, source = Pieces(self.words), TextSource()
+        speaker = TextSpeaker(pieces)
         while True:
             rows = []
             for _ in range(self.batch):
                 talk = conversations.build(rng, self.num_blocks, source, speaker)
-                rows.append({**grid(talk), "characters": characters(talk, rng)})
+                spelled, heard = characters(talk, pieces, rng)
+                rows.append({**grid(talk), "characters": spelled, "heard": heard})
             yield {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
 
 

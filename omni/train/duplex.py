@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     model = DuplexModel(DuplexConfig(), pieces)
     if args.words:
         tensors = load_file(args.words / "model.safetensors")
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items()})
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     if args.voice:
         load_mouth(model, args.voice)
     if args.ears:

@@ -2,6 +2,9 @@
 
 No sound is made: characters come as a caption head would spell them, with errors, and the connector's character
 embeddings turn them into what the language model hears. A conversation costs a tenth of one with sound.
+
+A head on the second layer names each word once it is complete, and is dropped afterwards: words must be put together
+from letters before anything can be said back, and the replies alone teach that slowly.
 """
 
 import argparse
@@ -19,6 +22,8 @@ from omni.model.connector import NUM_CHARACTERS
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
 from omni.train import loop
+
+HEARD_LAYER, HEARD_WEIGHT = 1, 0.5
 
 
 def token_loss(logits_BTV: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -42,6 +47,19 @@ class Reader(nn.Module):
     def __init__(self, model: DuplexModel):
         super().__init__()
         self.model = model
+        layers = model.mind.model.get_decoder().layers
+        self.heard = nn.Linear(model.token_in.in_features, len(model.pieces))
+        layers[min(HEARD_LAYER, len(layers) - 1)].register_forward_hook(self._keep)
+
+    def _keep(self, _module, _inputs, output) -> None:
+        self.middle = output[0] if isinstance(output, tuple) else output
+
+    def heard_loss(self, heard_BT: Tensor) -> tuple[Tensor, float]:
+        """Cross-entropy of the words heard in the last forward, and the share named right."""
+        m = self.model
+        hidden = self.middle[:, m.positions - 1::m.positions][heard_BT >= 0]
+        logits, target = self.heard(hidden), heard_BT[heard_BT >= 0]
+        return F.cross_entropy(logits, target), (logits.argmax(-1) == target).float().mean().item()
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Token logits (B, T, V)."""
@@ -87,8 +105,14 @@ def main(argv: list[str] | None = None) -> None:
     reader = Reader(model)
     data = DataLoader(TextConversations(list(pieces.words), 256, 8, 0), batch_size=None, num_workers=1,
                       prefetch_factor=4)
-    loop.run(reader, iter(data), lambda model, batch: token_loss(model(batch), batch),
-             loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads), args.out)
+
+    def loss_of(reader: Reader, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        loss, parts = token_loss(reader(batch), batch)
+        named, parts["heard_right"] = reader.heard_loss(batch["heard"])
+        return loss + HEARD_WEIGHT * named, {**parts, "heard": named.item()}
+
+    loop.run(reader, iter(data), loss_of, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads),
+             args.out)
 
 
 if __name__ == "__main__":

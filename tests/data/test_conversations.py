@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from omni.data import bank, conversations, skills
-from omni.data.conversations import BLOCK, DECISIVE, START_AFTER, Conversation, build
+from omni.data.conversations import BLOCK, DECISIVE, START_AFTER, Conversation, Heard, build
 from omni.data.speaker import TextSpeaker
-from omni.data.streams import TextConversations, TextSource, active_span, caption_spans, characters, grid
-from omni.model.encoder import caption_ids
+from omni.data.streams import TextConversations, TextLine, TextSource, active_span, caption_spans, characters, grid
+from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
 PIECES = Pieces(skills.vocabulary())
@@ -145,7 +145,7 @@ def test_own_audio_sounds_one_block_after_the_decision():
 def test_characters_are_those_said_late_and_in_order(talks):
     clean = next(seed for seed in range(99) if random.Random(seed).choice([0.0, 0.02, 0.06, 0.12]) == 0.0)
     for talk in talks[:20]:
-        slots = characters(talk, random.Random(clean)).tolist()
+        slots = characters(talk, PIECES, random.Random(clean))[0].tolist()
         assert len(slots) == talk.num_blocks * 4
         for h in talk.heard:
             alone = all(o is h or o.at > h.at + h.line.num_samples + 8_000 or
@@ -155,6 +155,19 @@ def test_characters_are_those_said_late_and_in_order(talks):
                 window = [c for c in slots[h.at // 320:last] if c]
                 said = caption_ids(" " + h.line.text + " ")
                 assert window[:len(said)] == said
+
+
+def test_a_word_is_named_in_the_block_in_which_it_is_complete():
+    seed = next(seed for seed in range(99) if random.Random(seed).choice([0.0, 0.02, 0.06, 0.12]) == 0.0)
+    talk = Conversation(60)
+    text = "zebra a large latte please"
+    talk.heard.append(Heard(TextLine(text, "", "orders", 32_000), 16_000, "turn"))
+    slots, words = characters(talk, PIECES, random.Random(seed))
+    named = [(block, PIECES.symbol(int(words[block]))) for block in np.flatnonzero(words.numpy() >= 0)]
+    assert [w for _, w in named] == [w for w in text.split() if len(PIECES.encode(w)) == 1], "zebra is no piece"
+    for block, word in named:
+        complete, before = (caption_text([int(c) for c in slots[:b * 4] if c]) for b in (block + 1, block))
+        assert f" {word} " in complete and f" {word} " not in before
 
 
 def test_caption_spans_hold_one_known_line_and_nobody_else(talks):
@@ -172,7 +185,8 @@ def test_caption_spans_hold_one_known_line_and_nobody_else(talks):
 def test_batches_have_one_shape_and_weights_for_every_block():
     batch = next(iter(TextConversations(list(PIECES.words), 100, 3, 0)))
     assert {k: tuple(v.shape) for k, v in batch.items()} == {
-        "target": (3, 100), "fed": (3, 100), "backlog": (3, 100), "weight": (3, 100), "characters": (3, 400)}
+        "target": (3, 100), "fed": (3, 100), "backlog": (3, 100), "weight": (3, 100), "characters": (3, 400),
+        "heard": (3, 100)}
     assert (batch["weight"] > 0).all() and batch["backlog"].max() <= 5
 
 
