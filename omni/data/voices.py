@@ -110,18 +110,13 @@ def speak_aligned(text: str, voice: Voice) -> Spoken:
     samples = speech.samples
     if speech.rate_hz != _RATE_HZ:
         samples = soxr.resample(samples, speech.rate_hz, _RATE_HZ)
-    first, last = _loud_span(samples)
+    first, last = loud_span(samples)
     phones = [(name, max(round(a * _RATE_HZ) - first, 0), min(round(b * _RATE_HZ), last) - first)
               for name, a, b in named]
     return Spoken(samples[first:last].astype(np.float32), tuple((n, a, b) for n, a, b in phones if b > a))
 
 
-def trim(samples: np.ndarray) -> np.ndarray:
-    """Cut what lies below a hundredth of the peak at both ends, leaving 10 ms."""
-    first, last = _loud_span(samples)
-    return samples[first:last].astype(np.float32)
-
-
-def _loud_span(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> tuple[int, int]:
+def loud_span(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> tuple[int, int]:
+    """First and one past the last sample above `floor` of the peak, with `margin` samples on both sides."""
     loud = np.flatnonzero(np.abs(samples) > floor * max(float(np.abs(samples).max(initial=0.0)), 1e-4))
     return (max(int(loud[0]) - margin, 0), min(int(loud[-1]) + 1 + margin, len(samples))) if len(loud) else (0, 0)
