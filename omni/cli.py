@@ -119,7 +119,7 @@ def _add_simulate(commands) -> None:
 
 def _add_train(commands) -> None:
     stages = {"bank": "omni.data.bank", "ears": "omni.train.ears", "voice": "omni.train.voice",
-              "words": "omni.train.words", "duplex": "omni.train.duplex"}
+              "wordings": "omni.train.wordings", "words": "omni.train.words", "duplex": "omni.train.duplex"}
     parser = commands.add_parser("train", help="train a model, stage by stage", description="Train a model, stage by "
                                  "stage: bank (utterances on disk), ears, voice, words, duplex. `omni train STAGE "
                                  "--help` lists a stage's options. Set OMNI_DATA_DIR to the real recordings.")

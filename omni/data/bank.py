@@ -22,6 +22,8 @@ BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "rea
 STOPS = ["stop", "stop it", "please stop", "stop talking", "stop please", "okay stop", "be quiet", "enough",
          "that's enough", "hold on", "wait", "quiet please", "wait a minute", "stop stop", "shut up"]
 
+WORDINGS = "wordings.jsonl"
+
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
@@ -35,6 +37,7 @@ class Utterance:
     dev: bool
     facts: dict = field(default_factory=dict)
     phones: list[tuple[str, int, int]] = field(default_factory=list)  # name, first sample, one past the last
+    name: str = ""  # of a recording's file
 
 
 def _draw(rng: random.Random) -> tuple[str, str, str, dict]:
@@ -114,14 +117,18 @@ def build(folder: Path, count: int, seed: int = 0, processes: int = 2) -> None:
 
 
 def load(folder: Path) -> list[Utterance]:
-    """Map a bank into memory."""
+    """Map a bank into memory, with the words that stage "wordings" found for real orders, if it ran."""
     audio = np.memmap(folder / "audio.i16", np.int16, mode="r")
-    found = []
+    found, wordings = [], {}
+    if (folder / WORDINGS).exists():
+        lines = map(json.loads, (folder / WORDINGS).read_text(encoding="utf-8").splitlines())
+        wordings = {line["name"]: line["text"] for line in lines}
     with open(folder / "lines.jsonl", encoding="utf-8") as lines:
         for line in map(json.loads, lines):
             samples = audio[line["start"]:line["start"] + line["count"]]
-            found.append(Utterance(samples, line["text"], line["reply"], line["skill"],
-                                   line["source"], line["dev"], line["facts"], line.get("phones", [])))
+            name = line.get("name", "")
+            found.append(Utterance(samples, line["text"] or wordings.get(name), line["reply"], line["skill"],
+                                   line["source"], line["dev"], line["facts"], line.get("phones", []), name))
     return found
 
 

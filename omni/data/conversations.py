@@ -4,6 +4,9 @@ One builder serves both kinds of lesson: on text alone (characters at times) and
 speaks are commands to stop, new questions, backchannels, other people and sounds; only the first two are reasons to
 yield. Times of decisions: `<start_speak>` in the second block after the one that ends the user's words; `<end_speak>`
 one block after the earliest decisive word, which for a question is taken to end 0.8 s after its onset.
+
+Some lessons take the decision late, as a model that hesitated would: until it is taken, every block's target is the
+decision that is due. Otherwise a model that missed the one block it was taught would never find its way back.
 """
 
 import random
@@ -13,11 +16,12 @@ from typing import Protocol
 import numpy as np
 
 from omni.data.speaker import BLOCK, Rendered
-from omni.model.tokens import END_SPEAK, THINK
+from omni.model.tokens import END_SPEAK, START_SPEAK, THINK
 
 RATE_HZ = 16_000
 START_AFTER = 2       # blocks from the end of the user's words to <start_speak>
 DECISIVE = int(0.8 * RATE_HZ)
+LATE_STARTS, LATE_ENDS = 0.2, 0.5  # shares of decisions taken late
 
 
 class Line(Protocol):
@@ -100,7 +104,8 @@ class Conversation:
 
 
 # what happens between turns, and during a reply that is long enough
-_BETWEEN = {"turn": 0.7, "sound": 0.06, "other": 0.11, "backchannel": 0.03, "word": 0.03, "stop": 0.02, "silence": 0.05}
+_BETWEEN = {"turn": 0.64, "sound": 0.06, "other": 0.17, "backchannel": 0.03, "word": 0.03, "stop": 0.02,
+            "silence": 0.05}
 _DURING = {"none": 0.42, "stop": 0.17, "turn": 0.14, "backchannel": 0.14, "other": 0.06, "sound": 0.07}
 
 
@@ -125,12 +130,29 @@ def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker)
     return talk
 
 
+def drill(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker) -> Conversation:
+    """Turn upon turn with short gaps and nothing in between, as densely as it goes."""
+    talk, at = Conversation(num_blocks), rng.randrange(1600, RATE_HZ // 2)
+    while at < num_blocks * BLOCK:
+        line = source.draw("turn", rng)
+        if line is None:
+            continue
+        talk.heard.append(Heard(line, at, "turn"))
+        start = (at + line.num_samples) // BLOCK + START_AFTER
+        reply = speaker.render(line.reply)
+        talk.say(start, reply)
+        at = (start + len(reply.tokens)) * BLOCK + rng.randrange(800, RATE_HZ // 2)
+    return talk
+
+
 def _turn(talk: Conversation, line: Line, at: int, rng: random.Random, source: Source, speaker: Speaker) -> int:
     """A user's turn and its reply, with whatever happens during the reply; the sample at which all is quiet again."""
     while True:
         talk.heard.append(Heard(line, at, "turn"))
         ended = at + line.num_samples
-        start = ended // BLOCK + START_AFTER
+        due = ended // BLOCK + START_AFTER
+        start = due + (rng.randrange(1, 6) if rng.random() < LATE_STARTS else 0)
+        talk.target[due:start] = START_SPEAK
         reply = speaker.render(line.reply)
         stop = (start + len(reply.tokens)) * BLOCK
         speech = (start + 2) * BLOCK
@@ -149,9 +171,14 @@ def _turn(talk: Conversation, line: Line, at: int, rng: random.Random, source: S
         if kind in ("stop", "turn"):
             decisive = onset + (min(event.num_samples, DECISIVE) if kind == "turn" else event.num_samples)
             block = decisive // BLOCK + 1 - start
+            late = rng.randrange(1, 11) if rng.random() < LATE_ENDS else 0
+            if kind == "turn":  # its own reply may be due as soon as it ends
+                late = min(late, (onset + event.num_samples) // BLOCK + START_AFTER - 1 - start - block)
+            late = max(min(late, len(reply.tokens) - 2 - block), 0)
             if block < len(reply.tokens) - 1:
-                cut, fed = reply.cut(block)
+                cut, fed = reply.cut(block + late)
                 talk.say(start, cut, fed)
+                talk.target[start + block:start + block + late] = END_SPEAK
             else:
                 talk.say(start, reply)
             if kind == "turn" and block < len(reply.tokens) - 1:
@@ -160,7 +187,7 @@ def _turn(talk: Conversation, line: Line, at: int, rng: random.Random, source: S
             talk.heard.append(Heard(event, onset, kind))
             if kind == "turn":  # the reply was over before the question had said anything
                 talk.heard.pop()
-            return max(onset + event.num_samples, (start + min(block, len(reply.tokens))) * BLOCK)
+            return max(onset + event.num_samples, (start + min(block + late, len(reply.tokens))) * BLOCK)
         talk.say(start, reply)
         while event is not None and onset + event.num_samples < stop:
             talk.heard.append(Heard(event, onset, kind))

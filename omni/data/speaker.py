@@ -92,10 +92,14 @@ def schedule(ids: list[int], durations: Durations) -> tuple[Rendered, np.ndarray
 
 
 class TextSpeaker:
-    """Replies without sound, with durations guessed from spelling: for learning from text alone."""
+    """Replies without sound, with durations guessed from spelling: for learning from text alone.
 
-    def __init__(self, pieces: Pieces):
-        self.pieces = pieces
+    Args:
+        pace: how many times faster than speech.
+    """
+
+    def __init__(self, pieces: Pieces, pace: float = 1.0):
+        self.pieces, self.pace = pieces, pace
 
     def render(self, text: str) -> Rendered:
         """The schedule of a reply."""
@@ -104,7 +108,7 @@ class TextSpeaker:
     def _durations(self, current: int, following: int) -> np.ndarray:
         symbol = self.pieces.symbol(current)
         length = {",": 9, ".": 16, "?": 16}.get(symbol, 12 if len(symbol) == 1 else 5 + int(2.3 * len(symbol)))
-        return np.arange(101) >= length
+        return np.arange(101) >= length / self.pace
 
 
 class VoiceSpeaker:

@@ -36,13 +36,23 @@ class TextLine:
 
 
 class TextSource:
-    """Lines from the skills' texts alone."""
+    """Lines from the skills' texts alone.
+
+    Args:
+        pace: how many times faster than people they are said.
+        longest: replies of more characters are not drawn.
+    """
+
+    def __init__(self, pace: float = 1.0, longest: int = 10_000):
+        self.pace, self.longest = pace, longest
 
     def draw(self, kind: str, rng: random.Random) -> TextLine | None:
         """See `omni.data.conversations.Source`."""
         reply, skill = "", kind
         if kind == "turn":
             e = skills.exchange(rng)
+            while len(e.reply) > self.longest:
+                e = skills.exchange(rng)
             text, reply, skill = e.user, e.reply, e.skill
         elif kind == "stop":
             text = rng.choice(bank.STOPS)
@@ -55,7 +65,7 @@ class TextSource:
             text = rng.choice(["bed", "cat", "down", "happy", "off", "on", "up", "left", "go", "house", "wow"])
         else:
             text = ""
-        seconds = max(0.3, len(text) * rng.uniform(0.052, 0.085))
+        seconds = max(0.3, len(text) * rng.uniform(0.052, 0.085)) / self.pace
         return TextLine(text, reply, skill, int(seconds * conversations.RATE_HZ))
 
 
@@ -110,20 +120,30 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
 
 
 class TextConversations(IterableDataset):
-    """Batches of symbolic conversations: `characters`, the words `heard`, and the grid."""
+    """Batches of symbolic conversations: `characters`, the words `heard`, and the grid.
 
-    def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int):
-        self.words, self.num_blocks, self.batch, self.seed = words, num_blocks, batch, seed
+    The first `drills` rows of every batch are drills at `PACE` times the speed of speech: a row of 20 s then holds
+    eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence.
+    """
+
+    PACE, LONGEST = 2.5, 120
+
+    def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0):
+        self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
         pieces, source = Pieces(self.words), TextSource()
         speaker = TextSpeaker(pieces)
+        fast, hasty = TextSource(self.PACE, self.LONGEST), TextSpeaker(pieces, self.PACE)
         while True:
             rows = []
-            for _ in range(self.batch):
-                talk = conversations.build(rng, self.num_blocks, source, speaker)
+            for row in range(self.batch):
+                if row < self.drills:
+                    talk = conversations.drill(rng, self.num_blocks, fast, hasty)
+                else:
+                    talk = conversations.build(rng, self.num_blocks, source, speaker)
                 spelled, heard = characters(talk, pieces, rng)
                 rows.append({**grid(talk), "characters": spelled, "heard": heard})
             yield {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
@@ -237,42 +257,66 @@ def _hesitate(samples: np.ndarray, rng: random.Random) -> np.ndarray:
     return np.concatenate([samples[:at], gap, samples[at:]])
 
 
+class ShortReplies:
+    """The lines of a source whose replies are short."""
+
+    def __init__(self, source: SoundSource, longest: int = TextConversations.LONGEST):
+        self.source, self.longest = source, longest
+
+    def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
+        """See `omni.data.conversations.Source`."""
+        line = self.source.draw(kind, rng)
+        while line is not None and len(line.reply) > self.longest:
+            line = self.source.draw(kind, rng)
+        return line
+
+
 class SoundConversations(IterableDataset):
-    """Batches with room and own audio, caption targets and the grid."""
+    """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn."""
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
-                 dev: bool = False):
+                 dev: bool = False, drills: int = 0):
         self.folder, self.mouth, self.words = folder, mouth, words
-        self.num_blocks, self.batch, self.seed, self.dev = num_blocks, batch, seed, dev
+        self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
 
     def __iter__(self):
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
         root = recordings.data_dir()
-        speaker, source = VoiceSpeaker(self.mouth, Pieces(self.words)), SoundSource(self.folder, self.dev)
+        pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev)
+        speaker, short = VoiceSpeaker(self.mouth, pieces), ShortReplies(source)
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
         while True:
             rows, captions = [], []
-            for _ in range(self.batch):
-                talk = conversations.build(rng, self.num_blocks, source, speaker)
+            for row in range(self.batch):
+                if row < self.drills:
+                    talk = conversations.drill(rng, self.num_blocks, short, speaker)
+                else:
+                    talk = conversations.build(rng, self.num_blocks, source, speaker)
                 own = talk.own_audio()
                 room = mix(talk, own, augment, rng)
                 rows.append({**grid(talk), "room": torch.from_numpy(room), "own": torch.from_numpy(own)})
-                captions.append(caption_spans(talk))
+                captions.append(caption_spans(talk, pieces))
             yield {**{k: torch.stack([r[k] for r in rows]) for k in rows[0]}, "captions": captions}
 
 
-def caption_spans(talk: Conversation) -> list[tuple[int, int, torch.Tensor]]:
-    """Stretches (first block, one past the last block, character ids) whose words are all known, far from others."""
+def caption_spans(talk: Conversation, pieces: Pieces) -> list[tuple[int, int, torch.Tensor, torch.Tensor]]:
+    """Stretches (first block, one past the last, character ids, pieces) whose words are all known, far from others.
+
+    Words that are no piece are left out of the pieces.
+    """
     lines = sorted((h for h in talk.heard if h.role != "sound"), key=lambda h: h.at)
     spans = []
     for _i, h in enumerate(lines):
         first, last = max(h.at // BLOCK - 1, 0), (h.at + h.line.num_samples) // BLOCK + 4
         clear = all(o is h or o.at > last * BLOCK or o.at + o.line.num_samples < first * BLOCK for o in lines)
         if h.line.text and clear and last <= talk.num_blocks and h.role != "other":
-            spans.append((first, last, torch.tensor(caption_ids(h.line.text))))
+            letters = h.line.skill == "readback"  # "i v a" is spelled, not said
+            known = [pieces.encode(w.upper() if letters and len(w) == 1 else w) for w in h.line.text.split()]
+            words = [ids[0] for ids in known if len(ids) == 1]
+            spans.append((first, last, torch.tensor(caption_ids(h.line.text)), torch.tensor(words, dtype=torch.long)))
     return spans
 
 
@@ -283,8 +327,9 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
     gain = 10 ** (rng.uniform(-6, 0) / 20)
     for h in talk.heard:
         x = augment.colour(np.asarray(h.line.samples, np.float32) / 32768, rng)
-        if h.role == "other":
-            track, level = far, 10 ** (rng.uniform(-22, -8) / 20)
+        if h.role == "other":  # mostly across the room; near by, the words alone tell that they are for someone else
+            close = rng.random() < 0.3
+            track, level = near if close else far, 10 ** ((rng.uniform(-8, 0) if close else rng.uniform(-22, -8)) / 20)
         elif h.role == "sound":
             track, level = far, 10 ** (rng.uniform(-20, 0) / 20)
         else:

@@ -1,4 +1,5 @@
-"""The first panel of numbers for a set of weights: real orders, who makes the agent yield, when it must stay silent.
+"""The first panel of numbers for a set of weights: real orders, who makes the agent yield, when it must stay silent,
+and whether its voice is understood.
 
 Run `python -m omni.evaluate.panel --weights tiny` with OMNI_DATA_DIR set; it needs espeak-ng and flite for the unseen
 synthetic voices. Every recording is one that training never saw (speakers, voices and clips kept apart by
@@ -17,9 +18,14 @@ import torch
 from tqdm import tqdm
 
 from omni.base.events import BlockInput, BlockResult
+from omni.base.words import word_errors
 from omni.data import recordings, voices
+from omni.data.skills.orders import exchange, vocabulary
+from omni.data.speaker import VoiceSpeaker
 from omni.data.streams import active_span
 from omni.engine.engine import Engine
+from omni.evaluate.recogniser import Recogniser
+from omni.model.duplex import DuplexModel
 from omni.model.weights import fingerprint, load_model
 
 RATE_HZ, BLOCK = 16_000, 1280
@@ -169,20 +175,42 @@ def silence(engine: Engine, root: Path) -> dict:
             for name, u in users.items()}
 
 
+def voice(model: DuplexModel, count: int = 24) -> dict:
+    """How well an independent recogniser understands read-backs in the agent's voice, and in its teacher's: word error
+    rate among the words of orders, and drinks found."""
+    rng = random.Random(7)
+    replies = [exchange(rng) for _ in range(count)]
+    recogniser = Recogniser(w for text in vocabulary() for w in text.replace(",", " ").split())
+    own, teacher = VoiceSpeaker(model.mouth, model.pieces), voices.Voice("flite", "slt", 100, 0)
+    report: dict = {"replies": count}
+    for name, speak in (("agent", lambda text: own.render(text).audio),
+                        ("teacher", lambda text: voices.speak(text, teacher))):
+        wrong = total = drinks = 0
+        for _, text, slots in replies:
+            plain = " ".join(text.replace(",", " ").replace(".", " ").split())
+            heard = recogniser.hear(speak(text))
+            errors, words = word_errors(plain, heard)
+            wrong, total, drinks = wrong + errors, total + words, drinks + has(heard, slots["coffeeDrink"])
+        report[name] = {"words": total, "word_error_rate": round(wrong / total, 3), "drinks_found": drinks}
+    return report
+
+
 def main() -> None:
     """Print the panel as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="tiny")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=["orders", "floor", "silence"])
+    parser.add_argument("--only", choices=["orders", "floor", "silence", "voice"])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    engine, root, started = Engine(load_model(args.weights), capacity=16), recordings.data_dir(), time.monotonic()
-    parts = {"orders": orders, "floor": floor, "silence": silence}
+    model, root, started = load_model(args.weights), recordings.data_dir(), time.monotonic()
+    engine = Engine(model, capacity=16)
+    parts = {"orders": lambda: orders(engine, root), "floor": lambda: floor(engine, root),
+             "silence": lambda: silence(engine, root), "voice": lambda: voice(model)}
     report = {"weights": fingerprint(args.weights)}
     for name, part in parts.items():
         if args.only in (None, name):
-            report[name] = part(engine, root)
+            report[name] = part()
     report["seconds"] = round(time.monotonic() - started)
     print(json.dumps(report, indent=1))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from omni.data import skills
@@ -16,24 +16,40 @@ from omni.model.tokens import Pieces
 from omni.model.weights import save_model
 from omni.train import loop
 from omni.train.ears import ctc, load_encoder
+from omni.train.heads import MindHeads
 from omni.train.words import freeze_voice, load_mouth, token_loss
 
 SLOTS = 4  # caption slots in a block
+HEARD_WEIGHT, PLAN_WEIGHT = 0.1, 0.2
 
 
-def losses(model: DuplexModel, batch: dict) -> tuple[Tensor, dict[str, float]]:
-    """Token loss, and CTC on the stretches whose words are known."""
+class Lesson(nn.Module):
+    """The whole model, and the heads of its mind."""
+
+    def __init__(self, model: DuplexModel):
+        super().__init__()
+        self.model, self.heads = model, MindHeads(model)
+
+
+def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
+    """Token loss, the heads' losses, and CTC on the stretches whose words are known."""
     offset = random.randrange(4000)
-    logits, captions, _ = model(batch["room"], batch["own"], batch["fed"], batch["backlog"], offset)
+    logits, captions, _ = lesson.model(batch["room"], batch["own"], batch["fed"], batch["backlog"], offset)
     loss, parts = token_loss(logits, batch)
+    plan, parts["plan_right"] = lesson.heads.planned(batch["target"])
+    parts["plan"] = plan.item()
+    loss = loss + PLAN_WEIGHT * plan
     spans = [(row, *span) for row, found in enumerate(batch["captions"]) for span in found]
     if spans:
-        longest = max(last - first for _, first, last, _ in spans) * SLOTS
-        cut = [captions[row, first * SLOTS:last * SLOTS] for row, first, last, _ in spans]
+        heard = lesson.heads.spelled([(row, first, last, words) for row, first, last, _, words in spans])
+        parts["heard"] = heard.item()
+        loss = loss + HEARD_WEIGHT * heard
+        longest = max(last - first for _, first, last, *_ in spans) * SLOTS
+        cut = [captions[row, first * SLOTS:last * SLOTS] for row, first, last, *_ in spans]
         blank = torch.zeros(longest, captions.shape[-1])
         blank[:, 0] = 12.0  # padding says blank
         padded = torch.stack([torch.cat([c, blank[len(c):]]) for c in cut])
-        spelled = ctc(padded, [ids for *_, ids in spans])
+        spelled = ctc(padded, [ids for *_, ids, _ in spans])
         parts["ctc"] = spelled.item()
         loss = loss + 0.3 * spelled
     return loss, parts
@@ -53,14 +69,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--blocks", type=int, default=250)
     parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--drills", type=int, default=2, help="rows of each batch that are turn upon turn")
     args = parser.parse_args(argv)
     torch.manual_seed(1)
     random.seed(1)
     pieces = Pieces(skills.vocabulary())
     model = DuplexModel(DuplexConfig(), pieces)
+    lesson = Lesson(model)
     if args.words:
         tensors = load_file(args.words / "model.safetensors")
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        lesson.load_state_dict(tensors)
     if args.voice:
         load_mouth(model, args.voice)
     if args.ears:
@@ -69,10 +87,11 @@ def main(argv: list[str] | None = None) -> None:
             model.connector.spell.weight.copy_(model.encoder.caption.weight)
             model.connector.spell.bias.copy_(model.encoder.caption.bias)
     freeze_voice(model)
-    stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0)
+    stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0,
+                                drills=args.drills)
     data = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     config = loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads, checkpoint_minutes=4)
-    loop.run(model, iter(data), losses, config, args.out)
+    loop.run(lesson, iter(data), losses, config, args.out)
     save_model(model, args.out / "weights")
 
 

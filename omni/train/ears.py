@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from omni.base.words import word_errors
 from omni.data import bank, recordings
 from omni.data.augment import Augment
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids, caption_text
@@ -28,8 +29,8 @@ PHONE_LATE = 960  # samples between what is named and the frame's end: a phone i
 PHONE_WEIGHT = 0.5
 
 # share of each source in a batch: real people weigh far more than their hours
-_SHARES = {"synthetic": 0.62, "an4": 0.15, "alphanumeric": 0.03, "speech_commands": 0.13, "phrases": 0.03,
-           "read_sentences": 0.04}
+_SHARES = {"synthetic": 0.5, "coffee_orders": 0.14, "an4": 0.14, "alphanumeric": 0.03, "speech_commands": 0.12,
+           "phrases": 0.03, "read_sentences": 0.04}
 
 
 class Utterances(IterableDataset):
@@ -48,6 +49,7 @@ class Utterances(IterableDataset):
         root = recordings.data_dir()
         lines = [u for u in bank.load(self.folder) if not u.dev and u.text]
         pools = {s: [u for u in lines if (u.source == s if s != "synthetic" else ":" in u.source)] for s in _SHARES}
+        pools = {name: found for name, found in pools.items() if found}  # orders have words only after stage "wordings"
         self.phones = {name: i + 1 for i, name in enumerate(phone_names(self.folder))}
         augment = Augment(recordings.rooms(root), recordings.noises(root), [u.samples for u in lines])
         while True:
@@ -60,7 +62,7 @@ class Utterances(IterableDataset):
         x, texts, at = np.zeros(self.count, np.float32), [], rng.randrange(0, 8000)
         phones = np.zeros(self.count // FRAME, np.int64)
         while True:
-            u = rng.choice(pools[rng.choices(list(_SHARES), list(_SHARES.values()))[0]])
+            u = rng.choice(pools[rng.choices(list(pools), [_SHARES[name] for name in pools])[0]])
             if at + len(u.samples) > self.count - 1600:
                 if texts:
                     break
@@ -147,17 +149,6 @@ def greedy(logits_TC: torch.Tensor) -> str:
     """Best path, repeats merged, blanks removed."""
     ids = logits_TC.argmax(-1).tolist()
     return caption_text([i for i, before in zip(ids, [0, *ids], strict=False) if i and i != before])
-
-
-def word_errors(reference: str, hypothesis: str) -> tuple[int, int]:
-    """Levenshtein distance in words, and the number of reference words."""
-    r, h = reference.split(), hypothesis.split()
-    row = list(range(len(h) + 1))
-    for i, word in enumerate(r, 1):
-        last, row[0] = row[0], i
-        for j, other in enumerate(h, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
-    return row[-1], len(r)
 
 
 def validator(folder: Path, each: int = 60):

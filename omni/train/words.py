@@ -3,8 +3,8 @@
 No sound is made: characters come as a caption head would spell them, with errors, and the connector's character
 embeddings turn them into what the language model hears. A conversation costs a tenth of one with sound.
 
-A head on the second layer names each word once it is complete, and is dropped afterwards: words must be put together
-from letters before anything can be said back, and the replies alone teach that slowly.
+Most rows are drills, exchange upon exchange faster than speech: what is said back, and where in what was heard it
+stands, is learned from many exchanges. Two heads help and are dropped afterwards (`omni.train.heads`).
 """
 
 import argparse
@@ -22,8 +22,10 @@ from omni.model.connector import NUM_CHARACTERS
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
 from omni.train import loop
+from omni.train.heads import MindHeads
 
-HEARD_LAYER, HEARD_WEIGHT = 1, 0.5
+HEARD_WEIGHT, PLAN_WEIGHT = 0.5, 0.2
+COPIED_WEIGHT = 1.0  # added to the weight of a piece that is a word heard before
 
 
 def token_loss(logits_BTV: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -42,24 +44,11 @@ def token_loss(logits_BTV: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, di
 
 
 class Reader(nn.Module):
-    """The duplex model with characters in place of ears."""
+    """The duplex model with characters in place of ears, and the heads of its mind."""
 
     def __init__(self, model: DuplexModel):
         super().__init__()
-        self.model = model
-        layers = model.mind.model.get_decoder().layers
-        self.heard = nn.Linear(model.token_in.in_features, len(model.pieces))
-        layers[min(HEARD_LAYER, len(layers) - 1)].register_forward_hook(self._keep)
-
-    def _keep(self, _module, _inputs, output) -> None:
-        self.middle = output[0] if isinstance(output, tuple) else output
-
-    def heard_loss(self, heard_BT: Tensor) -> tuple[Tensor, float]:
-        """Cross-entropy of the words heard in the last forward, and the share named right."""
-        m = self.model
-        hidden = self.middle[:, m.positions - 1::m.positions][heard_BT >= 0]
-        logits, target = self.heard(hidden), heard_BT[heard_BT >= 0]
-        return F.cross_entropy(logits, target), (logits.argmax(-1) == target).float().mean().item()
+        self.model, self.heads = model, MindHeads(model)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Token logits (B, T, V)."""
@@ -70,6 +59,12 @@ class Reader(nn.Module):
         x = m.arrange(ears, torch.zeros_like(ears), m.think_of(batch["fed"], batch["backlog"]))
         offset = int(torch.randint(0, 4000, ())) if self.training else 0
         return m.mind.logits(m.mind(x, offset)[:, m.positions - 1::m.positions])
+
+
+def copied(batch: dict[str, Tensor]) -> Tensor:
+    """(B, T) bool, whether the target of a block is a word that was heard before it."""
+    same = (batch["target"][:, :, None] == batch["heard"][:, None, :]) & (batch["heard"][:, None, :] >= 0)
+    return same.tril(-1).any(-1)
 
 
 def freeze_voice(model: DuplexModel) -> None:
@@ -84,6 +79,17 @@ def load_mouth(model: DuplexModel, folder: Path) -> None:
     model.mouth.load_state_dict({k.removeprefix("mouth."): v for k, v in tensors.items() if k.startswith("mouth.")})
 
 
+def losses(reader: Reader, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Token loss with more weight on what is said back, and the heads' losses."""
+    back, logits = copied(batch), reader(batch)
+    loss, parts = token_loss(logits, {**batch, "weight": batch["weight"] + COPIED_WEIGHT * back})
+    if back.any():
+        parts["copied_right"] = (logits.argmax(-1) == batch["target"])[back].float().mean().item()
+    named, parts["heard_right"] = reader.heads.named(batch["heard"])
+    plan, parts["plan_right"] = reader.heads.planned(batch["target"])
+    return loss + HEARD_WEIGHT * named + PLAN_WEIGHT * plan, {**parts, "heard": named.item(), "plan": plan.item()}
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train the mind on text."""
     parser = argparse.ArgumentParser(prog="omni train words", description=__doc__,
@@ -93,6 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--drills", type=int, default=5, help="rows of each batch of 8 that are fast drills")
     args = parser.parse_args(argv)
     torch.manual_seed(0)
     pieces = Pieces(skills.vocabulary())
@@ -103,15 +110,9 @@ def main(argv: list[str] | None = None) -> None:
         for p in part.parameters():
             p.requires_grad_(False)
     reader = Reader(model)
-    data = DataLoader(TextConversations(list(pieces.words), 256, 8, 0), batch_size=None, num_workers=1,
+    data = DataLoader(TextConversations(list(pieces.words), 256, 8, 0, args.drills), batch_size=None, num_workers=1,
                       prefetch_factor=4)
-
-    def loss_of(reader: Reader, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        loss, parts = token_loss(reader(batch), batch)
-        named, parts["heard_right"] = reader.heard_loss(batch["heard"])
-        return loss + HEARD_WEIGHT * named, {**parts, "heard": named.item()}
-
-    loop.run(reader, iter(data), loss_of, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads),
+    loop.run(reader, iter(data), losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads),
              args.out)
 
 

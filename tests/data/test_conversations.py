@@ -23,12 +23,11 @@ def talks() -> list[Conversation]:
 
 
 def _speaking(talk: Conversation) -> np.ndarray:
-    """(T,) whether the floor is held when each block begins."""
-    held, now = [], False
-    for token in talk.target:
-        held.append(now)
-        now = (now or token == START_SPEAK) and token != END_SPEAK
-    return np.array(held)
+    """(T,) whether the floor is held when each block begins: what was decided is what is fed, not what was due."""
+    held = np.zeros(talk.num_blocks, bool)
+    for first, end, _ in _replies(talk):
+        held[first + 1:end] = True
+    return held
 
 
 def test_every_target_is_legal_under_the_grammar(talks):
@@ -38,12 +37,35 @@ def test_every_target_is_legal_under_the_grammar(talks):
         assert not ((talk.target >= CUT_0) & (talk.target < FIRST_PIECE)).any()
 
 
-def test_fed_is_the_target_one_block_later_except_after_a_cut(talks):
+def _decided(talk: Conversation) -> np.ndarray:
+    """(T,) what was emitted, where that is not what was due."""
+    taken = np.full(talk.num_blocks, THINK)
+    for first, end, reply in _replies(talk):
+        taken[first:end] = reply.tokens[:max(talk.num_blocks - first, 0)]
+    return taken
+
+
+def test_what_is_not_due_is_decided_and_what_is_late_is_due_until_it_is_decided(talks):
+    late = {START_SPEAK: 0, END_SPEAK: 0}
+    for talk in talks:
+        taken = _decided(talk)
+        for block in np.flatnonzero(taken != talk.target):
+            due = talk.target[block]
+            assert due in late
+            waited = np.flatnonzero(taken[block:] == due)
+            assert len(waited) == 0 or waited[0] <= 10
+            assert (talk.target[block:block + waited[0] + 1] == due).all() if len(waited) else True
+            late[due] += 1
+    assert min(late.values()) > 20
+
+
+def test_fed_is_the_decision_one_block_later_except_after_a_cut(talks):
     cuts = 0
     for talk in talks:
         assert talk.fed[0] == THINK
+        taken = _decided(talk)
         for block in range(1, talk.num_blocks):
-            decided, fed, before = talk.target[block - 1], talk.fed[block], block - 1
+            decided, fed, before = taken[block - 1], talk.fed[block], block - 1
             if decided == END_SPEAK and talk.waiting[before] + talk.sounding[before] > 0:
                 assert fed == CUT_0 + talk.waiting[before]
                 cuts += 1
@@ -68,12 +90,13 @@ def _replies(talk: Conversation):
 def test_replies_never_overlap_and_each_answers_a_turn_in_time(talks):
     for talk in talks:
         ends = {(h.at + h.line.num_samples) // BLOCK: h for h in talk.heard if h.role == "turn"}
-        last = 0
+        last, answered = 0, set()
         for first, end, _ in _replies(talk):
             assert first >= last, "two replies at once"
             last = end
-            assert first - START_AFTER in ends, "a reply that nobody asked for"
-        answered = {first - START_AFTER for first, *_ in _replies(talk)}
+            due = [block for block in ends if START_AFTER <= first - block < START_AFTER + 6]
+            assert due, "a reply that nobody asked for"
+            answered.update(due)
         for block in ends:
             assert block in answered or block + START_AFTER >= talk.num_blocks, "a turn without an answer"
 
@@ -92,7 +115,7 @@ def test_a_command_to_stop_ends_the_reply_in_the_block_after_the_one_that_ends_i
         for h, first, end, _ in _during(talk, "stop"):
             decisive = (h.at + h.line.num_samples) // BLOCK + 1
             if first < decisive < min(end, talk.num_blocks):
-                assert talk.target[decisive] == END_SPEAK and end == decisive + 1
+                assert (talk.target[decisive:end] == END_SPEAK).all() and end <= decisive + 11
                 seen += 1
     assert seen > 10
 
@@ -103,7 +126,7 @@ def test_a_new_question_ends_the_reply_after_its_first_eight_tenths_of_a_second(
         for h, first, end, _ in _during(talk, "turn"):
             decisive = (h.at + min(h.line.num_samples, DECISIVE)) // BLOCK + 1
             if first < decisive < min(end, talk.num_blocks):
-                assert talk.target[decisive] == END_SPEAK and end == decisive + 1
+                assert (talk.target[decisive:end] == END_SPEAK).all() and end <= decisive + 11
                 seen += 1
     assert seen > 10
 
@@ -124,8 +147,20 @@ def test_backchannels_others_and_sounds_change_nothing(talks):
 def test_between_turns_a_stop_a_word_or_a_sound_is_no_reason_to_speak(talks):
     alone = sum(h.role in ("stop", "word", "sound", "other", "backchannel") for t in talks for h in t.heard)
     asked = sum(h.role == "turn" for t in talks for h in t.heard)
-    started = sum(int((t.target == START_SPEAK).sum()) for t in talks)
+    started = sum(len(t.said) for t in talks)
     assert alone > 50 and started <= asked
+
+
+def test_a_drill_is_turn_upon_turn_and_eight_exchanges_in_twenty_seconds():
+    rng, source = random.Random(3), TextSource(TextConversations.PACE, TextConversations.LONGEST)
+    speaker, counts = TextSpeaker(PIECES, TextConversations.PACE), []
+    for _ in range(40):
+        talk = conversations.drill(rng, 256, source, speaker)
+        assert {h.role for h in talk.heard} == {"turn"} and all(len(h.line.reply) <= 120 for h in talk.heard)
+        ends = [(h.at + h.line.num_samples) // BLOCK + START_AFTER for h in talk.heard]
+        assert [first for first, _ in talk.said] == [end for end in ends if end < 256]
+        counts.append(len(talk.said))
+    assert 6 < np.mean(counts) < 11
 
 
 def test_the_same_seed_builds_the_same_lesson():
@@ -173,10 +208,12 @@ def test_a_word_is_named_in_the_block_in_which_it_is_complete():
 def test_caption_spans_hold_one_known_line_and_nobody_else(talks):
     seen = 0
     for talk in talks:
-        for first, last, ids in caption_spans(talk):
+        for first, last, ids, words in caption_spans(talk, PIECES):
             inside = [h for h in talk.heard if h.role != "sound" and h.at < last * BLOCK
                       and h.at + h.line.num_samples > first * BLOCK]
             assert len(inside) == 1 and ids.tolist() == caption_ids(inside[0].line.text)
+            said = [w for w in inside[0].line.text.split() if len(PIECES.encode(w)) == 1]
+            assert PIECES.decode(words.tolist()).lower().split() == [w.lower() for w in said]
             assert last * 4 >= len(ids), "fewer slots than characters: CTC could not spell it"
             seen += 1
     assert seen > 60

@@ -3,7 +3,9 @@
 Slots and values are those of the public speech-to-intent benchmark (Picovoice/speech-to-intent-benchmark).
 """
 
+import itertools
 import random
+from dataclasses import dataclass
 
 DRINKS = ("americano,cappuccino,coffee,drip coffee,espresso,house coffee,iced coffee,iced mocha,latte,mocha"
           .split(","))
@@ -35,25 +37,55 @@ def draw_slots(rng: random.Random) -> dict[str, str]:
     return slots
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The parts of an order as a customer says it, in their order; an empty part is not said."""
+
+    before: str
+    opening: str
+    article: str
+    front: tuple[str, ...]  # size, roast and shots, in any order
+    drink: str
+    extras: tuple[str, ...]  # milk and sugar, in any order
+    closing: str
+
+    def text(self) -> str:
+        """The words."""
+        tail = f"with {' and '.join(self.extras)}" if self.extras else ""
+        parts = (self.before, self.opening, self.article, *self.front, self.drink, tail, self.closing)
+        return " ".join(" ".join(parts).split())
+
+
 def wording(rng: random.Random, slots: dict[str, str]) -> str:
     """One way a customer may say these slots."""
-    front = [slots[name] for name in ("size", "roast", "numberOfShots") if name in slots]
+    front, extras = _said(slots)
     rng.shuffle(front)
-    body = " ".join([*front, slots["coffeeDrink"]])
     opening = rng.choice(_OPENINGS)
+    article = ""
     if opening and opening != "brew" or rng.random() < 0.5:
-        body = _article(body, rng) + body
-    extras = [slots[name].strip() for name in ("milkAmount", "sugarAmount") if name in slots]
+        article = _article([*front, slots["coffeeDrink"]][0], rng)
     rng.shuffle(extras)
-    tail = f" with {' and '.join(extras)}" if extras else ""
-    return " ".join(f"{rng.choice(_BEFORE)} {opening} {body}{tail} {rng.choice(_CLOSINGS)}".split())
+    return Wording(rng.choice(_BEFORE), opening, article, tuple(front), slots["coffeeDrink"], tuple(extras),
+                   rng.choice(_CLOSINGS)).text()
+
+
+def alternatives(slots: dict[str, str]) -> dict[str, list]:
+    """Every choice there is for each part of a `Wording` of these slots."""
+    front, extras = _said(slots)
+    return {"before": sorted({*_BEFORE}), "opening": _OPENINGS, "article": ["", "a", "an", "some", "the"],
+            "front": list(itertools.permutations(front)), "drink": [slots["coffeeDrink"]],
+            "extras": list(itertools.permutations(extras)), "closing": sorted({*_CLOSINGS})}
+
+
+def _said(slots: dict[str, str]) -> tuple[list[str], list[str]]:
+    return ([slots[name] for name in ("size", "roast", "numberOfShots") if name in slots],
+            [slots[name].strip() for name in ("milkAmount", "sugarAmount") if name in slots])
 
 
 def readback(slots: dict[str, str], rng: random.Random) -> str:
     """The order in fixed order of slots, so that a listener always finds each thing in its place."""
-    front = [slots[name] for name in ("size", "roast", "numberOfShots") if name in slots]
+    front, extras = _said(slots)
     body = " ".join([*front, slots["coffeeDrink"]])
-    extras = [slots[name].strip() for name in ("milkAmount", "sugarAmount") if name in slots]
     tail = f" with {' and '.join(extras)}" if extras else ""
     article = "an" if body[0] in "aei" else "a"
     return f"{rng.choice(_LEADS)}, {article} {body}{tail}."
@@ -68,7 +100,7 @@ def exchange(rng: random.Random) -> tuple[str, str, dict[str, str]]:
 def _article(body: str, rng: random.Random) -> str:
     if rng.random() < 0.06:
         return ""
-    return "an " if body[0] in "aei" and rng.random() < 0.8 else "a "
+    return "an" if body[0] in "aei" and rng.random() < 0.8 else "a"
 
 
 def vocabulary() -> list[str]:

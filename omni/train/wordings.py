@@ -1,0 +1,80 @@
+"""Stage "wordings": real orders come with slots and without words; the ears choose the words that fit best.
+
+For each recording every part of an order (opening, article, order of the slots, closing ...) is tried in turn against
+the caption head's CTC score until nothing fits better. Clear winners are written beside the bank, and every later
+stage reads them as the recording's words. Development speakers are left alone.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from omni.data import bank
+from omni.data.skills import orders
+from omni.model.encoder import Encoder, EncoderConfig, caption_ids
+from omni.model.features import EAR_FLOOR, LogMel
+from omni.train.ears import load_encoder
+
+
+def score(log_probs_TC: Tensor, texts: list[str]) -> Tensor:
+    """(len(texts),) CTC loss of each text, in nats."""
+    ids = [torch.tensor(caption_ids(text)) for text in texts]
+    lengths = torch.tensor([len(i) for i in ids])
+    frames = torch.full((len(ids),), len(log_probs_TC))
+    return F.ctc_loss(log_probs_TC[:, None].expand(-1, len(ids), -1), torch.cat(ids), frames, lengths, reduction="none")
+
+
+def best(log_probs_TC: Tensor, slots: dict[str, str], rounds: int = 3) -> tuple[str, float]:
+    """The wording of these slots that fits best, one part changed at a time, and its loss a character."""
+    choices = orders.alternatives(slots)
+    now = orders.Wording(**{name: values[0] for name, values in choices.items()})
+    loss = float(score(log_probs_TC, [now.text()])[0])
+    for _ in range(rounds):
+        before = loss
+        for name, values in choices.items():
+            tried = [replace(now, **{name: value}) for value in values]
+            losses = score(log_probs_TC, [w.text() for w in tried])
+            now, loss = tried[int(losses.argmin())], float(losses.min())
+        if loss >= before:
+            break
+    return now.text(), loss / len(now.text())
+
+
+@torch.no_grad()
+def main(argv: list[str] | None = None) -> None:
+    """Write the wordings of a bank's real orders."""
+    parser = argparse.ArgumentParser(prog="omni train wordings", description=__doc__,
+                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--bank", type=Path, required=True)
+    parser.add_argument("--ears", type=Path, required=True, help="folder of a run of the ears")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--most", type=float, default=2.2, help="nats a character above which no wording is a winner")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    features, encoder = LogMel(floor=EAR_FLOOR), Encoder(EncoderConfig())
+    encoder.load_state_dict(load_encoder(args.ears))
+    encoder.eval()
+    found, kept = [], 0
+    for u in tqdm([u for u in bank.load(args.bank) if u.source == "coffee_orders" and not u.dev], unit="orders"):
+        x = np.pad(u.samples.astype(np.float32) / 32768, (4000, 6000))
+        x = x[:len(x) // 1280 * 1280] + np.random.default_rng(0).standard_normal(len(x) // 1280 * 1280) * 1e-3
+        mel = features(torch.from_numpy(x.astype(np.float32))[None])
+        own = features(torch.zeros(1, len(x)))
+        text, loss = best(encoder.captions(encoder(mel, own))[0].log_softmax(-1), u.facts)
+        kept += loss < args.most
+        found.append({"name": u.name, "best": text, "text": text if loss < args.most else None,
+                      "nats_a_character": round(loss, 3)})
+    (args.bank / bank.WORDINGS).write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
+    middle = np.median([line["nats_a_character"] for line in found])
+    print(f"{kept} of {len(found)} orders have words now; median {middle:.2f} nats a character")
+
+
+if __name__ == "__main__":
+    main()
