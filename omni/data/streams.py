@@ -17,7 +17,7 @@ from omni.data.conversations import BLOCK, Conversation
 from omni.data.skills import orders, unknown
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.model.connector import NUM_CHARACTERS
-from omni.model.encoder import CAPTION_SLOTS, caption_ids
+from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
 from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
@@ -85,6 +85,19 @@ def grid(talk: Conversation) -> dict[str, torch.Tensor]:
             "weight": torch.from_numpy(weights(talk.target))}
 
 
+# share of characters a caption head gets wrong: people in a quiet room and people far from every lesson
+_ERRORS = [0.0, 0.03, 0.08, 0.16, 0.3]
+_ALIKE = ["aeiouy", "bpdtgk", "csxzkq", "fvthw", "mn", "lrw", "jgyd", "hw"]
+
+
+def _misheard(c: int, rng: random.Random) -> int:
+    """What is spelled in place of a character: nothing, one that sounds like it, or any."""
+    kind, alike = rng.random(), [a for group in _ALIKE if CAPTION_CHARACTERS[c - 1] in group for a in group]
+    if kind < 0.4:
+        return 0
+    return caption_ids(rng.choice(alike))[0] if kind < 0.85 and alike else rng.randrange(1, NUM_CHARACTERS)
+
+
 def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
     """What a caption head would spell, late, uneven and with errors, and the words it spelled.
 
@@ -95,7 +108,7 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
     slots = np.zeros(talk.num_blocks * SLOTS_PER_BLOCK, np.int64)
     words = np.full(talk.num_blocks, -1)
     samples = BLOCK // SLOTS_PER_BLOCK
-    error = rng.choice([0.0, 0.02, 0.06, 0.12])
+    error = rng.choice(_ERRORS)
     for heard in talk.heard:
         text = " " + (heard.line.text or "") + " "
         ids = caption_ids(text)
@@ -103,7 +116,7 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
         places = []
         for i, c in enumerate(ids):
             if rng.random() < error:
-                c = rng.choice([0, rng.randrange(1, NUM_CHARACTERS)])
+                c = _misheard(c, rng)
             place = int((heard.at + late + heard.line.num_samples * (i + rng.uniform(-0.3, 0.3)) / len(ids)) // samples)
             at = max(place, at)
             if at < len(slots):
