@@ -106,13 +106,19 @@ def _add_simulate(commands) -> None:
         from omni.evaluate.simulate import main as simulate
         return simulate(args)
 
-    parser = commands.add_parser("simulate", help="run a scripted conversation in virtual time", description="Let a "
+    parser = commands.add_parser("simulate", help="run scripted conversations in virtual time", description="Let a "
                                  "scripted user talk to the agent, and judge what it did. Exit code 0 if every "
-                                 "expectation held, 1 if not, 2 if the script is wrong.")
-    parser.add_argument("script", metavar="SCRIPT.yaml", help="a script, or the name of one that comes with the "
-                        "project: turn, pause, barge_in, backchannel, echo")
+                                 "expectation held, 1 if not, 2 if a script is wrong. Ctrl-C keeps what is done; "
+                                 "--resume goes on.")
+    parser.add_argument("scripts", metavar="SCRIPT.yaml", nargs="+", help="scripts, or names of those that come with "
+                        "the project: turn, pause, barge_in, backchannel, echo")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets conversation.wav (user left, agent right), "
-                        "trace.jsonl, timeline.png and verdicts.json")
+                        "trace.jsonl, timeline.png and verdicts.json; with several conversations, a folder "
+                        "SCRIPT/VARIANT for each")
+    parser.add_argument("--listen", action="store_true", help="write a page that plays the recording along the "
+                        "timeline")
+    parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
+    parser.add_argument("--resume", action="store_true", help="leave out conversations that DIR holds already")
     _add_model(parser)
     parser.set_defaults(call=call)
 

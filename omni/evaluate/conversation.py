@@ -22,6 +22,7 @@ class Conversation:
     """A slot of the engine, fed block by block. Use as a context manager: leaving it gives the slot back.
 
     Attributes:
+        slot: its place in the engine.
         record: floor, words and captions so far.
         compute_us: microseconds each step took.
     """
@@ -44,7 +45,7 @@ class Conversation:
         self._engine = engine
         self._echo = echo
         self._clock_ns = clock_ns
-        self._slot = engine.open(seed, instructions)
+        self.slot = engine.open(seed, instructions)
         self._sounding = np.zeros(self.timebase.block_samples, np.float32)     # output block of the room block to come
         self._sounded: list[np.ndarray] = []
 
@@ -52,7 +53,7 @@ class Conversation:
         return self
 
     def __exit__(self, *exc_info) -> None:
-        self._engine.close(self._slot)
+        self._engine.close(self.slot)
 
     @property
     def now(self) -> int:
@@ -61,17 +62,25 @@ class Conversation:
 
     def step(self, user: np.ndarray) -> BlockResult:
         """Let one block pass: `user` is float32 (block_samples,) of what the microphone hears besides the agent."""
-        sounding = self._sounding
+        heard = self.hear(user)
+        started_ns = self._clock_ns()
+        result = self._engine.step({self.slot: heard})[self.slot]
+        self.compute_us.append((self._clock_ns() - started_ns) // 1000)
+        self.take(result)
+        return result
+
+    def hear(self, user: np.ndarray) -> BlockInput:
+        """The first half of `step`, for conversations that are stepped together: what the microphone picks up."""
         room = np.array(user, np.float32)
         if self._echo is not None:
-            room += self._echo.process(sounding)
-        started_ns = self._clock_ns()
-        result = self._engine.step({self._slot: BlockInput(room)})[self._slot]
-        self.compute_us.append((self._clock_ns() - started_ns) // 1000)
-        self._sounded.append(sounding)
+            room += self._echo.process(self._sounding)
+        return BlockInput(room)
+
+    def take(self, result: BlockResult) -> None:
+        """The second half: what the engine made of it."""
+        self._sounded.append(self._sounding)
         self._sounding = result.audio
         self.record.add(result)
-        return result
 
     def output(self, num_samples: int) -> np.ndarray:
         """What the agent's speaker played in the first `num_samples`, float32; that much must have passed."""

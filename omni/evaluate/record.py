@@ -105,20 +105,21 @@ class Record:
 
         A pause (a piece of punctuation) is written with its word and adds nothing to its length.
         """
+        return [word for reply in self.replies for word in self.words_of(reply, until)]
+
+    def words_of(self, reply: Reply, until: int) -> list[Piece]:
+        """The words of one reply, as in `words`."""
         words: list[Piece] = []
-        for reply in self.replies:
-            open_word = False
-            for piece in (_clip(p, until) for p in reply.pieces if p.start < until):
-                if not self._was_heard(piece):
-                    continue
-                if open_word and not piece.text.startswith(" "):
-                    last = words[-1]
-                    last.text += piece.text
-                    if any(c.isalnum() for c in piece.text):
-                        last.end, last.cut = piece.end, piece.cut
-                else:
-                    words.append(Piece(piece.text.strip(), piece.start, piece.end, piece.cut))
-                    open_word = True
+        for piece in (_clip(p, until) for p in reply.pieces if p.start < until):
+            if not self._was_heard(piece):
+                continue
+            if words and not piece.text.startswith(" "):
+                last = words[-1]
+                last.text += piece.text
+                if any(c.isalnum() for c in piece.text):
+                    last.end, last.cut = piece.end, piece.cut
+            else:
+                words.append(Piece(piece.text.strip(), piece.start, piece.end, piece.cut))
         return words
 
     def events(self, num_samples: int) -> list[dict]:

@@ -9,17 +9,26 @@
       - answers: {to: story, within_s: 1.5}
       - yields: {to: stop, within_s: 1.0}
 
+One script is many conversations: `variants: 40` with `pick: stops` (a set of recordings or texts, see
+`omni.evaluate.sets`), with `say: what is two plus three` (spoken by a synthetic voice that training never heard) or
+with `gain_db: [-12, 0]` (a range) draws everything anew for each, from the script's seed.
+
 Instants in a script are seconds, for people; they become samples once, when they are resolved.
 """
 
+import random
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
 from omni.base import config
 from omni.base.errors import ConfigError, ScriptError
+
+Range = float | tuple[float, float]  # a number, or two between which each variant draws its own
+Kind = Literal["turn", "pause", "stop", "backchannel", "tic", "noise", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +46,13 @@ class When:
             waits for this need not come.
     """
 
-    at_s: float | None = None
+    at_s: Range | None = None
     after: str | None = None
     start_speak: int | None = None
     end_speak: int | None = None
     word: int | None = None
     silent_s: float | None = None
-    plus_s: float = 0.0
+    plus_s: Range = 0.0
 
     def __post_init__(self):
         _exactly_one(self, "at_s", "after", "start_speak", "end_speak", "word", "silent_s")
@@ -55,30 +64,56 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Something the user says, or that sounds on the user's side.
+    """Something the user says, or that sounds on the user's side: exactly one of `play`, `say` and `pick`.
 
     Attributes:
-        play: a recording, beside the script or among the project's own.
         when: its beginning.
-        name: how expectations call it; the recording's name without suffix if empty.
+        play: a recording, beside the script or among the project's own.
+        say: a text, spoken by `voice`.
+        pick: a set, of which each variant draws one item.
+        name: how expectations call it; the recording's name without suffix, or the set's, if empty.
+        kind: what it is to the agent. "turn" is for it and wants an answer, "pause" is the beginning of one that goes
+            on, "stop" is a command; "backchannel", "tic" (a cough), "noise" and "other" (somebody else's talk) are no
+            reason to do anything. A set knows its own.
+        text, answer: what is said, and phrases that a right answer holds; a set's items know their own.
+        decisive_s: end of the earliest word from which its meaning is clear, from the recording's start.
+        voice: of `say` and of a set's texts; "unseen" draws one that training never heard. See `omni.evaluate.sets`.
         gain_db: change of its level.
+        level_db: root mean square of its speech below full scale, instead of the recording's own level.
         from_s, to_s: the part of the recording that is played; all of it by default.
+        room: a recording of a room's response that it is heard through.
+        band_hz: lowest and highest frequency that comes through, e.g. [300, 3400] for a telephone.
     """
 
-    play: str
     when: When
+    play: str | None = None
+    say: str | None = None
+    pick: str | None = None
     name: str = ""
-    gain_db: float = 0.0
+    kind: Kind | None = None
+    text: str | None = None
+    answer: tuple[str, ...] = ()
+    decisive_s: float | None = None
+    voice: str = "unseen"
+    gain_db: Range = 0.0
+    level_db: Range | None = None
     from_s: float = 0.0
     to_s: float | None = None
+    room: str | None = None
+    band_hz: tuple[float, float] | None = None
 
     def __post_init__(self):
+        _exactly_one(self, "play", "say", "pick")
         if not self.name:
-            object.__setattr__(self, "name", Path(self.play).stem)
+            words = "_".join(normal(self.say or "")[:4])
+            object.__setattr__(self, "name", self.pick or words or Path(self.play or "").stem)
+        if self.band_hz and not 0 <= self.band_hz[0] < self.band_hz[1] <= 8000:
+            raise ValueError("band_hz is a lowest and a highest frequency, at most 8000")
         if self.from_s < 0 or (self.to_s is not None and self.to_s <= self.from_s):
             raise ValueError("from_s and to_s are no part of a recording")
-        if not -80 <= self.gain_db <= 40:
-            raise ValueError(f"a gain of {self.gain_db:g} dB makes no sense")
+        for gain_db in _ends(self.gain_db):
+            if not -80 <= gain_db <= 40:
+                raise ValueError(f"a gain of {gain_db:g} dB makes no sense")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +122,12 @@ class Noise:
 
     Attributes:
         level_db: root mean square below full scale.
+        snr_db: level of the first turn's speech above the bed, instead of `level_db`.
         file: a recording to make it from; pink noise by the script's seed if None.
     """
 
-    level_db: float = -65.0
+    level_db: Range = -65.0
+    snr_db: Range | None = None
     file: str | None = None
 
 
@@ -98,12 +135,12 @@ class Noise:
 class EchoPath:
     """From the agent's speaker into its microphone. See `omni.audio.mixing.Echo`."""
 
-    gain_db: float
-    delay_ms: float
+    gain_db: Range
+    delay_ms: Range
     response: str | None = None
 
     def __post_init__(self):
-        if not 0 <= self.delay_ms <= 5_000 or self.gain_db > 40:
+        if not all(0 <= d <= 5_000 for d in _ends(self.delay_ms)) or max(_ends(self.gain_db)) > 40:
             raise ValueError("an echo has a delay from 0 to 5000 ms and a gain of at most 40 dB")
 
 
@@ -161,17 +198,34 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Right:
+    """All phrases that the turn's answer must hold are heard after it, and before the next turn for the agent."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The agent's heard text equals `text`, words only: all of it, or that of its n-th reply."""
+
+    text: str
+    reply: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """One thing the agent must do: exactly one of these."""
 
     answers: Answers | None = None
+    right: Right | None = None
     says: Says | None = None
+    heard: Heard | None = None
     yields: Yields | None = None
     holds: Holds | None = None
     silent: Silent | None = None
 
     def __post_init__(self):
-        _exactly_one(self, "answers", "says", "yields", "holds", "silent")
+        _exactly_one(self, "answers", "right", "says", "heard", "yields", "holds", "silent")
 
     @property
     def kind(self) -> str:
@@ -198,7 +252,8 @@ class Scenario:
         noise: bed under everything; recordings never end in digital silence.
         echo: None for headphones.
         instructions: what the agent is asked to be.
-        seed: of the noise; the model's own is given on the command line.
+        seed: of the noise and of all that variants draw; the model's own is given on the command line.
+        variants: how many conversations the script stands for.
     """
 
     title: str
@@ -209,8 +264,11 @@ class Scenario:
     echo: EchoPath | None = None
     instructions: str = ""
     seed: int = 0
+    variants: int = 1
 
     def __post_init__(self):
+        if not 1 <= self.variants <= 10_000:
+            raise ValueError("variants must be from 1 to 10000")
         if not 0 < self.length_s <= 3_600:
             raise ValueError("length_s must be over 0 and at most 3600")
         names = [turn.name for turn in self.user]
@@ -221,6 +279,15 @@ class Scenario:
         for name in mentioned:
             if name not in names:
                 raise ValueError(f"there is no turn {name!r}; {config.nearest(name, names)}")
+        for turn in self.user:
+            chain = [turn.name]
+            while (turn := next((t for t in self.user if t.name == turn.when.after), None)) is not None:
+                if turn.name in chain:
+                    raise ValueError(f"turns wait for each other: {' after '.join([*chain, turn.name])}")
+                chain.append(turn.name)
+            first = self.user[names.index(chain[0])].when.at_s
+            if first is not None and min(_ends(first)) >= self.length_s:
+                raise ValueError(f"the turn {chain[0]!r} comes at {min(_ends(first)):g} s, after the end")
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -247,6 +314,25 @@ def load_scenario(path: Path) -> Scenario:
         return config.build(Scenario, values, "script")
     except ConfigError as error:
         raise ScriptError(_with_line(str(error), lines, path.name)) from error
+
+
+def concrete(scenario: Scenario, variant: int) -> Scenario:
+    """One variant: every range is a number. What sets and voices it draws depends on its seed alone."""
+    rng = random.Random(f"{scenario.seed}/{variant}")
+
+    def drawn(body):
+        if isinstance(body, tuple):
+            return tuple(drawn(item) for item in body)
+        if not is_dataclass(body):
+            return body
+        values = {f.name: getattr(body, f.name) for f in fields(body)}
+        for name, value in values.items():
+            ranged = name in ("at_s", "plus_s", "gain_db", "level_db", "snr_db", "delay_ms")
+            values[name] = rng.uniform(*value) if ranged and isinstance(value, tuple) else drawn(value)
+        return type(body)(**values)
+
+    seed = rng.randrange(1 << 31) if scenario.variants > 1 else scenario.seed
+    return replace(drawn(scenario), seed=seed, variants=1)
 
 
 def resolve_script(name: str) -> Path:
@@ -312,5 +398,19 @@ def _exactly_one(body, *names: str) -> None:
 
 def _not_negative(body, *names: str) -> None:
     for name in names:
-        if (value := getattr(body, name)) is not None and value < 0:
+        if (value := getattr(body, name)) is not None and min(_ends(value)) < 0:
             raise ValueError(f"{name} must not be negative")
+
+
+def _ends(value: Range) -> tuple[float, ...]:
+    """A range's two ends, or the number itself."""
+    if isinstance(value, tuple):
+        if value[0] > value[1]:
+            raise ValueError(f"{list(value)} is no range from low to high")
+        return value
+    return (value,)
+
+
+def normal(text: str) -> list[str]:
+    """Words in lower case without punctuation, to compare what was said with what was expected."""
+    return re.findall(r"[a-z0-9']+", text.lower())

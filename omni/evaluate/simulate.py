@@ -6,28 +6,27 @@ i, as it may between people, and on nothing later.
 
 import json
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from omni.audio.files import read_mono, replacing, write_wav
-from omni.audio.mixing import Echo, bed, gain
-from omni.audio.resampling import resample
+from omni.audio.files import replacing, write_wav
 from omni.base import config
-from omni.base.errors import MediaError, ScriptError
-from omni.base.timebase import Timebase
+from omni.base.errors import MediaError
+from omni.base.events import BlockInput, BlockResult
 from omni.engine.engine import Engine
 from omni.evaluate.conversation import Conversation
 from omni.evaluate.converse import load_engine, write_lines
+from omni.evaluate.listen import write_page
 from omni.evaluate.record import Record
-from omni.evaluate.scenario import Scenario, Turn, load_scenario, resolve_recording, resolve_script
+from omni.evaluate.scenario import Scenario, concrete, load_scenario, resolve_recording, resolve_script
+from omni.evaluate.sets import load_set
 from omni.evaluate.timeline import draw
+from omni.evaluate.user import User, make_echo
 from omni.evaluate.verdicts import TurnSpan, Verdict, judge
-
-_FADE = 80      # 5 ms at 16 kHz, at both ends of a turn, so that a cut recording does not click
-_FRAME = 320    # 20 ms
-_SPEECH_DB = 30     # a frame this far below a recording's loudest is no speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,76 +52,43 @@ class Outcome:
         return all(verdict.held for verdict in self.verdicts)
 
 
-class User:
-    """The user's side of a script: knows its recordings, and decides in each block what begins.
+class Run:
+    """A script under way: its user, its conversation with the agent."""
 
-    Attributes:
-        placed: turns that have begun.
-    """
-
-    def __init__(self, scenario: Scenario, script: Path, timebase: Timebase):
-        """Args:
-            script: its folder is searched for the recordings first.
-
-        Raises:
-            ScriptError: a recording is not there, or the part asked for is not in it.
-            MediaError: a recording cannot be used.
-        """
-        self.placed: dict[str, TurnSpan] = {}
-        self._timebase = timebase
-        self._waiting = list(scenario.user)
-        self._samples = {turn.name: _recording(turn, script, timebase) for turn in scenario.user}
-        size = round(scenario.length_s * timebase.sample_rate_hz)
-        self.num_samples = size
-        self._track = _noise(scenario, script, timebase, -(-size // timebase.block_samples) * timebase.block_samples)
-
-    def block(self, at: int, record: Record) -> np.ndarray:
-        """What the user's side sounds in the block that begins at sample `at`, given what happened before it."""
-        for turn in list(self._waiting):
-            moment = self._moment(turn, record, at)
-            if moment is not None and moment < at + self._timebase.block_samples:
-                self._waiting.remove(turn)
-                self._place(turn, max(moment, at))
-        return self._track[at:at + self._timebase.block_samples]
+    def __init__(self, engine: Engine, scenario: Scenario, script: Path, seed: int):
+        self._scenario = scenario
+        self._user = User(scenario, script, engine.timebase)
+        self._talk = Conversation(engine, seed=seed, instructions=scenario.instructions,
+                                  echo=make_echo(scenario, script, engine.timebase))
 
     @property
-    def track(self) -> np.ndarray:
-        """All that sounds on the user's side."""
-        return self._track[:self.num_samples]
+    def slot(self) -> int:
+        """Its place in the engine."""
+        return self._talk.slot
 
-    def _moment(self, turn: Turn, record: Record, now: int) -> int | None:
-        """Sample at which a turn begins, or None as long as that is unknown."""
-        when, plus = turn.when, self._count(turn.when.plus_s)
-        if when.at_s is not None:
-            return self._count(when.at_s) + plus
-        if when.after is not None:
-            return self.placed[when.after].end + plus if when.after in self.placed else None
-        if when.silent_s is not None:
-            return self._silence_ends(self._count(when.silent_s), record, now, plus)
-        if when.word is not None:
-            words = [w for w in record.words(now + self._timebase.block_samples) if not w.cut]
-            return words[when.word - 1].end + plus if len(words) >= when.word else None
-        if when.start_speak is not None:
-            starts = [r.start for r in record.replies]
-            return starts[when.start_speak - 1] + plus if len(starts) >= when.start_speak else None
-        ends = [r.silent_at for r in record.replies if r.end is not None]
-        return ends[when.end_speak - 1] + plus if len(ends) >= when.end_speak else None
+    @property
+    def over(self) -> bool:
+        """Whether its time has passed."""
+        return self._talk.now >= self._user.num_samples
 
-    def _silence_ends(self, patience: int, record: Record, now: int, plus: int) -> int | None:
-        if record.holds_floor(now) or any(span.end > now for span in self.placed.values()) or not self.placed:
-            return None
-        since = max([span.end for span in self.placed.values()] + [r.silent_at for r in record.replies if r.silent_at])
-        return since + patience + plus if now >= since + patience else None
+    def hear(self) -> BlockInput:
+        """What the agent's microphone picks up in the next block."""
+        return self._talk.hear(self._user.block(self._talk.now, self._talk.record))
 
-    def _place(self, turn: Turn, start: int) -> None:
-        samples = self._samples[turn.name]
-        first, last = speech_span(samples)
-        self.placed[turn.name] = TurnSpan(turn.name, start, start + len(samples), start + first, start + last)
-        room = self._track[start:start + len(samples)]
-        room += samples[:len(room)]
+    def take(self, result: BlockResult) -> None:
+        """What the agent did in it."""
+        self._talk.take(result)
 
-    def _count(self, seconds: float) -> int:
-        return round(seconds * self._timebase.sample_rate_hz)
+    def close(self) -> None:
+        """Give the slot back."""
+        self._talk.__exit__()
+
+    def outcome(self) -> Outcome:
+        """What came of it, once it is over."""
+        user = self._user
+        turns = tuple(sorted(user.placed.values(), key=lambda span: span.start))
+        verdicts = judge(self._scenario.expect, self._talk.record, user.placed, user.num_samples)
+        return Outcome(user.track, self._talk.output(user.num_samples), self._talk.record, turns, tuple(verdicts))
 
 
 def simulate(engine: Engine, scenario: Scenario, script: Path, *, seed: int = 0) -> Outcome:
@@ -134,15 +100,51 @@ def simulate(engine: Engine, scenario: Scenario, script: Path, *, seed: int = 0)
     Raises:
         ScriptError, MediaError: a recording is missing or cannot be used.
     """
-    timebase = engine.timebase
-    user = User(scenario, script, timebase)
-    echo = _echo(scenario, script, timebase)
-    with Conversation(engine, seed=seed, instructions=scenario.instructions, echo=echo) as c:
-        while c.now < user.num_samples:
-            c.step(user.block(c.now, c.record))
-    turns = tuple(sorted(user.placed.values(), key=lambda span: span.start))
-    verdicts = judge(scenario.expect, c.record, user.placed, user.num_samples)
-    return Outcome(user.track, c.output(user.num_samples), c.record, turns, tuple(verdicts))
+    (_, outcome), = simulate_all(engine, [Task(scenario, script, seed)])
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One conversation to be held: a concrete script, its file, the seed of the model's random generator."""
+
+    scenario: Scenario
+    script: Path
+    seed: int
+
+
+def simulate_all(engine: Engine, tasks: Iterable[Task],
+                 tick: Callable[[int], None] = lambda blocks: None) -> Iterator[tuple[Task, Outcome]]:
+    """Hold conversations, as many at once as the engine has slots; each is given back when it is over.
+
+    A conversation is the same bit for bit whatever runs beside it (the batch has one row for every slot always).
+
+    Args:
+        tick: told after every step how many blocks have passed, over all conversations.
+
+    Raises:
+        ScriptError, MediaError: a recording is missing or cannot be used.
+    """
+    waiting, running = iter(tasks), {}
+    try:
+        while True:
+            while len(running) < engine.capacity and (task := next(waiting, None)) is not None:
+                run = Run(engine, task.scenario, task.script, task.seed)
+                running[run.slot] = (task, run)
+            if not running:
+                return
+            results = engine.step({slot: run.hear() for slot, (_, run) in running.items()})
+            tick(len(results))
+            for slot, result in results.items():
+                running[slot][1].take(result)
+            for slot, (task, run) in list(running.items()):
+                if run.over:
+                    run.close()
+                    del running[slot]
+                    yield task, run.outcome()
+    finally:
+        for _, run in running.values():
+            run.close()
 
 
 def trace(outcome: Outcome) -> list[dict]:
@@ -153,7 +155,9 @@ def trace(outcome: Outcome) -> list[dict]:
     for span in outcome.turns:
         lines.append({"at": seconds(span.start), "type": "user_turn", "name": span.name, "from": seconds(span.start),
                       "to": seconds(span.end), "speech_from": seconds(span.speech_start),
-                      "speech_to": seconds(span.speech_end)})
+                      "speech_to": seconds(span.speech_end), "kind": span.kind, "text": span.text,
+                      "answer": list(span.answer),
+                      "decisive": None if span.decisive is None else seconds(span.decisive)})
     lines.sort(key=lambda line: line["at"])
     return [*lines, outcome.record.summary(num_samples)]
 
@@ -186,78 +190,65 @@ def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: i
 
 def main(args) -> int:
     """The command: 0 if every expectation was met, 1 if not; a wrong script raises."""
-    script = resolve_script(args.script)
-    scenario = load_scenario(script)
-    for turn in scenario.user:      # a missing recording is told before a model is loaded
-        resolve_recording(turn.play, script)
-    engine, _ = load_engine(args.model, args.device, args.threads)
-    outcome = simulate(engine, scenario, script, seed=args.seed)
-    write_outcome(Path(args.out), scenario, outcome, seed=args.seed, model=args.model)
-    for verdict in outcome.verdicts:
-        print(f"{'held  ' if verdict.held else 'FAILED'}  {verdict.expected}: {verdict.detail}")
-    met = sum(v.held for v in outcome.verdicts)
-    print(f"{scenario.title}: {met} of {len(outcome.verdicts)} expectations held", file=sys.stderr)
-    return 0 if outcome.held else 1
+    scripts = [(resolve_script(name), load_scenario(resolve_script(name))) for name in args.scripts]
+    for script, scenario in scripts:      # what is missing is told before a model is loaded
+        check(scenario, script)
+    out = Path(args.out)
+    alone = len(scripts) == 1 and scripts[0][1].variants == 1
+    folders: dict[int, Path] = {}
+    tasks: list[Task] = []
+    for script, scenario in scripts:
+        for variant in range(scenario.variants):
+            folder = out if alone else out / script.stem / f"{variant:03d}"
+            task = Task(concrete(scenario, variant), script, args.seed + variant)
+            if not (args.resume and _done(folder, task, args.model)):
+                folders[id(task)] = folder
+                tasks.append(task)
+    skipped = sum(scenario.variants for _, scenario in scripts) - len(tasks)
+    engine, _ = load_engine(args.model, args.device, args.threads, capacity=min(args.batch, max(len(tasks), 1)))
+    size = engine.timebase.block_samples / engine.timebase.sample_rate_hz
+    total = sum(-(-task.scenario.length_s // size) for task in tasks)
+    outcomes: list[tuple[Task, Outcome]] = []
+    with tqdm(total=int(total), unit="block", desc="conversations", disable=alone, leave=False) as bar:
+        for task, outcome in simulate_all(engine, tasks, bar.update):
+            folder = folders[id(task)]
+            write_outcome(folder, task.scenario, outcome, seed=task.seed, model=args.model)
+            if args.listen:
+                write_page(folder, task.scenario.title)
+            outcomes.append((task, outcome))
+    if alone:
+        for verdict in outcomes[0][1].verdicts if outcomes else ():
+            print(f"{'held  ' if verdict.held else 'FAILED'}  {verdict.expected}: {verdict.detail}")
+    for script, scenario in scripts:
+        verdicts = [v for task, outcome in outcomes if task.script == script for v in outcome.verdicts]
+        met = sum(v.held for v in verdicts)
+        print(f"{scenario.title}: {met} of {len(verdicts)} expectations held", file=sys.stderr)
+    if skipped:
+        print(f"{skipped} conversations were there already", file=sys.stderr)
+    return 0 if all(outcome.held for _, outcome in outcomes) else 1
 
 
-def speech_span(samples: np.ndarray) -> tuple[int, int]:
-    """First sample and one past the last of a recording's speech: frames of 20 ms within 30 dB of the loudest.
+def check(scenario: Scenario, script: Path) -> None:
+    """Find everything a script needs.
 
-    A detector for judging recordings known in advance; nothing of the agent hears by it.
+    Raises:
+        ScriptError: a recording or a set is not there.
     """
-    frames = np.pad(samples, (0, -len(samples) % _FRAME)).reshape(-1, _FRAME)
-    energies = np.mean(np.square(frames, dtype=np.float64), axis=1)
-    loud = np.flatnonzero(energies >= max(energies.max() * 10 ** (-_SPEECH_DB / 10), 1e-12))
-    if not len(loud):
-        return 0, len(samples)
-    return int(loud[0]) * _FRAME, min(int(loud[-1] + 1) * _FRAME, len(samples))
+    for turn in scenario.user:
+        if turn.play is not None:
+            resolve_recording(turn.play, script)
+        if turn.pick is not None:
+            for name in load_set(turn.pick, script).files:
+                resolve_recording(name, script)
+        if turn.room is not None:
+            resolve_recording(turn.room, script)
 
 
-def _recording(turn: Turn, script: Path, timebase: Timebase) -> np.ndarray:
-    samples, rate = read_mono(resolve_recording(turn.play, script))
-    start, end = round(turn.from_s * rate), len(samples) if turn.to_s is None else round(turn.to_s * rate)
-    if not start < end <= len(samples):
-        raise ScriptError(f"{script.name}: {turn.play} has {len(samples) / rate:.2f} s, so there is no part from "
-                          f"{turn.from_s:g} to {end / rate:g} s")
-    samples = resample(samples[start:end], rate, timebase.sample_rate_hz) * np.float32(gain(turn.gain_db))
-    fade = min(_FADE, len(samples) // 2)
-    ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
-    samples[:fade] *= ramp
-    samples[len(samples) - fade:] *= ramp[::-1]
-    return samples
-
-
-def _noise(scenario: Scenario, script: Path, timebase: Timebase, count: int) -> np.ndarray:
-    """The bed, at its level."""
-    if scenario.noise.file is None:
-        samples = _pink(count, scenario.seed)
-    else:
-        found, rate = read_mono(resolve_recording(scenario.noise.file, script))
-        found = resample(found, rate, timebase.sample_rate_hz)
-        try:
-            samples = bed(found, count)
-        except ValueError as error:
-            raise ScriptError(f"{script.name}: noise: {error}") from error
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    return samples * np.float32(gain(scenario.noise.level_db) / max(level, 1e-9))
-
-
-def _pink(count: int, seed: int) -> np.ndarray:
-    """Noise whose power falls by 3 dB an octave from 20 Hz on, float32 (count,)."""
-    size = 1 << max(count, 16).bit_length()
-    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(size))
-    bins = np.arange(len(spectrum)) * 16_000 / size
-    return np.fft.irfft(spectrum / np.sqrt(np.maximum(bins, 20.0)), size)[:count].astype(np.float32)
-
-
-def _echo(scenario: Scenario, script: Path, timebase: Timebase) -> Echo | None:
-    if scenario.echo is None:
-        return None
-    response = None
-    if scenario.echo.response is not None:
-        samples, rate = read_mono(resolve_recording(scenario.echo.response, script))
-        response = resample(samples, rate, timebase.sample_rate_hz)
+def _done(folder: Path, task: Task, model: str) -> bool:
+    """Whether this very conversation lies in a folder."""
     try:
-        return Echo(scenario.echo.gain_db, round(scenario.echo.delay_ms * timebase.sample_rate_hz / 1000), response)
-    except ValueError as error:
-        raise ScriptError(f"{script.name}: echo: {error}") from error
+        report = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return (report.get("fingerprint"), report.get("seed"), report.get("model")) == (
+        config.fingerprint(task.scenario), task.seed, model)

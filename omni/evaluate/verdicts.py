@@ -1,10 +1,9 @@
 """Whether the agent did what a script expects of it. Judged on the record of a conversation, never while it runs."""
 
-import re
 from dataclasses import dataclass
 
 from omni.evaluate.record import Record, Reply
-from omni.evaluate.scenario import Answers, Expectation, Holds, Says, Silent, Yields
+from omni.evaluate.scenario import Answers, Expectation, Heard, Holds, Kind, Right, Says, Silent, Yields, normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +13,8 @@ class TurnSpan:
     Attributes:
         start, end: the whole recording.
         speech_start, speech_end: from its first to its last sound.
+        kind, text, answer: as in `omni.evaluate.scenario.Turn`.
+        decisive: one past the last sample of the earliest decisive word; None if that is not known.
     """
 
     name: str
@@ -21,6 +22,10 @@ class TurnSpan:
     end: int
     speech_start: int
     speech_end: int
+    kind: Kind = "turn"
+    text: str | None = None
+    answer: tuple[str, ...] = ()
+    decisive: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ class _Judge:
     def __init__(self, record: Record, turns: dict[str, TurnSpan], num_samples: int):
         self._record, self._turns, self._num_samples = record, turns, num_samples
         self._rate_hz = record.timebase.sample_rate_hz
-        self._ways = {"answers": self._answers, "says": self._says, "yields": self._yields, "holds": self._holds,
-                      "silent": self._silent}
+        self._ways = {"answers": self._answers, "right": self._right, "says": self._says, "heard": self._heard,
+                      "yields": self._yields, "holds": self._holds, "silent": self._silent}
 
     def judge(self, expectation: Expectation) -> Verdict:
         for name in expectation.turns:
@@ -79,10 +84,28 @@ class _Judge:
         detail = f"after {after_s:.2f} s" if after_s >= 0 else f"{-after_s:.2f} s before the end"
         return Verdict("answers", expected, earliest <= at <= latest, detail, turn.speech_end, at, after_s)
 
+    def _right(self, body: Right) -> Verdict:
+        turn = self._turns[body.to]
+        end = min([t.speech_start for t in self._turns.values() if t.kind == "turn" and t.start > turn.start],
+                  default=self._num_samples)
+        words = [w.text for w in self._record.words(self._num_samples) if turn.speech_end <= w.start < end]
+        said = normal(" ".join(words))
+        missing = [phrase for phrase in turn.answer if not contains(said, phrase)]
+        expected = f"answers {body.to} right: {', '.join(turn.answer)}"
+        detail = "not said: " + ", ".join(missing) if missing else "all of it"
+        return Verdict("right", expected, bool(turn.answer) and not missing, detail, turn.speech_end, end)
+
+    def _heard(self, body: Heard) -> Verdict:
+        replies = [r for i, r in enumerate(self._record.replies, 1) if body.reply in (None, i)]
+        said = normal(" ".join(w.text for r in replies for w in self._record.words_of(r, self._num_samples)))
+        which = f"reply {body.reply}" if body.reply else "all that is heard"
+        return Verdict("heard", f"{which} is {body.text!r}", said == normal(body.text), f"it is {' '.join(said)!r}", 0,
+                       self._num_samples)
+
     def _says(self, body: Says) -> Verdict:
         start = self._turns[body.after].speech_end if body.after else 0
         words = [w.text for w in self._record.words(self._num_samples) if w.start >= start]
-        said = normal_words(" ".join(words))
+        said = normal(" ".join(words))
         missing = [w for w in body.words if not contains(said, w)]
         wrong = [w for w in body.never if contains(said, w)]
         expected = " ".join(filter(None, ("says " + ", ".join(body.words) if body.words else "",
@@ -144,14 +167,9 @@ class _Judge:
         return round(samples / self._rate_hz, 4)
 
 
-def normal_words(text: str) -> list[str]:
-    """Words in lower case without punctuation, to compare what was said with what was expected."""
-    return re.findall(r"[a-z0-9']+", text.lower())
-
-
 def contains(said: list[str], phrase: str) -> bool:
     """Whether the words of `phrase` are heard in this order and without others between them."""
-    words = normal_words(phrase)
+    words = normal(phrase)
     return any(said[i:i + len(words)] == words for i in range(len(said) - len(words) + 1))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from omni.base.config import data_path
 from omni.base.errors import ScriptError
-from omni.evaluate.scenario import Turn, When, load_scenario, resolve_recording, resolve_script
+from omni.evaluate.scenario import Turn, When, concrete, load_scenario, resolve_recording, resolve_script
 
 GOOD = """\
 title: A try
@@ -44,12 +44,32 @@ def test_a_script_reads_as_written(tmp_path):
     ("gain_db: 3", "play: again.flac", "try.yaml:7: 'play' is there twice"),
     ("length_s: 10\n", "", "try.yaml:1: missing key 'length_s'"),
     ("user:", "user: [", "try.yaml:4: not YAML"),
+    ("{at_s: 1.0}", "{after: stop}\n  - {play: b.flac, name: c, when: {at_s: 99}}",
+     "try.yaml:1: the turn 'c' comes at 99 s, after the end"),
+    ("{start_speak: 1, plus_s: 0.8}", "{after: third}\n  - {play: third.flac, when: {after: stop}}",
+     "try.yaml:1: turns wait for each other: stop after third after stop"),
+    ("gain_db: 3", "gain_db: [3, -3]", "try.yaml:6: user[1]: [3.0, -3.0] is no range from low to high"),
+    ("gain_db: 3", "kind: stopp", "try.yaml:7: user[1].kind: 'stopp' is not allowed; did you mean 'stop'?"),
+    ("play: stop.flac", "play: stop.flac\n    say: stop", "try.yaml:6: user[1]: give exactly one of play, say, pick"),
+    ("length_s: 10", "length_s: 10\nvariants: 0", "try.yaml:1: variants must be from 1 to 10000"),
     ("gain_db: 3", "name: story", "try.yaml:1: two turns are called 'story'")])
 def test_errors_name_the_line_and_the_nearest_key(tmp_path, old, new, message):
     with pytest.raises(ScriptError) as caught:
         _load(tmp_path, GOOD.replace(old, new, 1))
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_a_variant_has_numbers_for_ranges_and_the_rest_unchanged(tmp_path):
+    scenario = _load(tmp_path, GOOD.replace("gain_db: 3", "gain_db: [-6, 3]").replace("length_s: 10", "length_s: 10\n"
+                                                                                    "variants: 50"))
+    gains = [concrete(scenario, i).user[1].gain_db for i in range(50)]
+    assert len(set(gains)) == 50 and min(gains) >= -6 and max(gains) <= 3 and max(gains) - min(gains) > 6
+    one = concrete(scenario, 7)
+    assert one == concrete(scenario, 7) and one.seed != concrete(scenario, 8).seed and one.variants == 1
+    assert one.user[0] == scenario.user[0] and one.expect == scenario.expect
+    alone = _load(tmp_path, GOOD)
+    assert concrete(alone, 0) == alone
 
 
 def test_empty_and_unreadable_scripts_are_refused(tmp_path):

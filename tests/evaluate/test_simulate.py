@@ -11,9 +11,11 @@ from omni import cli
 from omni.audio.files import write_wav
 from omni.base.timebase import TINY
 from omni.engine.engine import Engine
+from omni.evaluate import sets
 from omni.evaluate import simulate as command
 from omni.evaluate.scenario import load_scenario
-from omni.evaluate.simulate import Outcome, simulate, speech_span
+from omni.evaluate.simulate import Outcome, simulate
+from omni.evaluate.user import speech_span
 
 BLOCK = TINY.block_samples
 HEAD = "title: A try\nlength_s: 12\nnoise: {level_db: -70}\n"
@@ -122,7 +124,8 @@ def test_echo_reaches_the_microphone_and_not_the_recording(script):
 
 
 def _simulate(path, folder, monkeypatch, *options, **model) -> int:
-    monkeypatch.setattr(command, "load_engine", lambda *args: (Engine(FakeModel(**model), capacity=1), 1))
+    monkeypatch.setattr(command, "load_engine", lambda *args, capacity: (Engine(FakeModel(**model), capacity=capacity),
+                                                                              1))
     return cli.main(["simulate", str(path), "--out", str(folder), *options])
 
 
@@ -155,6 +158,138 @@ def test_a_wrong_script_is_told_in_one_line(script, tmp_path, monkeypatch, capsy
     error = capsys.readouterr().err
     assert error.startswith(f"omni simulate: {message}") and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+VARIED = """title: Varied
+length_s: 6
+variants: 5
+noise: {snr_db: [5, 30]}
+user:
+  - {play: ask.wav, when: {at_s: [0.5, 2.5]}, gain_db: [-6, 0], kind: turn, text: a question, answer: [one two]}
+expect:
+  - answers: {to: ask, within_s: 0.6}
+  - right: {to: ask}
+"""
+
+
+def test_variants_differ_by_their_draws_and_repeat_by_their_seed(script, tmp_path, monkeypatch):
+    path = script(ASK)
+    path.write_text(VARIED)
+    _simulate(path, tmp_path / "a", monkeypatch)
+    _simulate(path, tmp_path / "b", monkeypatch, "--batch", "2")
+    folders = sorted((tmp_path / "a" / "try").iterdir())
+    assert [f.name for f in folders] == ["000", "001", "002", "003", "004"]
+    traces = [(f / "trace.jsonl").read_text() for f in folders]
+    turns = [json.loads(next(line for line in t.splitlines() if "user_turn" in line)) for t in traces]
+    assert len({t["from"] for t in turns}) == 5 and all(0.5 <= t["from"] <= 2.5 for t in turns)
+    assert turns[0]["text"] == "a question" and turns[0]["answer"] == ["one two"] and turns[0]["kind"] == "turn"
+    for folder in folders:
+        other = tmp_path / "b" / "try" / folder.name
+        for name in ("conversation.wav", "trace.jsonl"):
+            assert (folder / name).read_bytes() == (other / name).read_bytes(), "what runs beside it changes nothing"
+
+
+def test_a_conversation_that_is_there_is_not_held_again(script, tmp_path, monkeypatch, capsys):
+    path = script(ASK)
+    path.write_text(VARIED)
+    _simulate(path, tmp_path / "a", monkeypatch)
+    kept, lost = tmp_path / "a" / "try" / "001", tmp_path / "a" / "try" / "003"
+    (kept / "conversation.wav").write_bytes(b"mine")
+    (lost / "verdicts.json").unlink()
+    _simulate(path, tmp_path / "a", monkeypatch, "--resume")
+    assert "4 conversations were there already" in capsys.readouterr().err
+    assert (kept / "conversation.wav").read_bytes() == b"mine" and (lost / "verdicts.json").exists()
+    _simulate(path, tmp_path / "a", monkeypatch, "--resume", "--seed", "9")
+    assert (kept / "conversation.wav").read_bytes() != b"mine", "another seed is another conversation"
+
+
+def test_an_interrupted_run_keeps_what_is_done(script, tmp_path, monkeypatch):
+    path, write = script(ASK), command.write_outcome
+    path.write_text(VARIED)
+
+    def stop_after_two(folder, *args, **kwargs):
+        if folder.name == "002":
+            raise KeyboardInterrupt
+        write(folder, *args, **kwargs)
+
+    monkeypatch.setattr(command, "write_outcome", stop_after_two)
+    assert _simulate(path, tmp_path / "a", monkeypatch, "--batch", "1") == 130
+    assert sorted(f.name for f in (tmp_path / "a" / "try").iterdir()) == ["000", "001"]
+
+
+def test_the_noise_lies_below_the_speech_by_what_was_asked(script):
+    outcome = _run(script(ASK, head="title: Noisy\nlength_s: 4\nnoise: {snr_db: 12}\n"))
+    speech, noise = outcome.user[17_000:25_000], outcome.user[30_000:]
+    ratio = 10 * np.log10((np.mean(speech**2) - np.mean(noise**2)) / np.mean(noise**2))
+    assert ratio == pytest.approx(12, abs=1)
+
+
+def test_a_band_a_room_and_a_level_change_what_is_heard(script, tmp_path):
+    response = np.zeros(4_800, np.float32)
+    response[[0, 3_200]] = 0.8, 0.6
+    write_wav(tmp_path / "hall.wav", response, 16_000)
+    outcome = _run(script("  - {play: ask.wav, when: {at_s: 1.0}, room: hall.wav, band_hz: [300, 3400], "
+                          "level_db: -20}\n"))
+    span, = outcome.turns
+    sound = outcome.user[span.speech_start:span.speech_end].astype(np.float64)
+    power = np.abs(np.fft.rfft(sound))**2
+    hz = np.fft.rfftfreq(len(sound), 1 / 16_000)
+    assert power[hz > 4_500].sum() < 0.05 * power.sum() and power[hz < 150].sum() < 0.02 * power.sum()
+    assert span.end - span.start == 9_600 + 4_799, "the room rings on"
+    assert 20 * np.log10(np.sqrt(np.mean(sound**2))) == pytest.approx(-20, abs=1.5)
+
+
+def test_what_was_heard_must_equal(script):
+    stop = ASK + "  - {play: stop.wav, when: {start_speak: 1, plus_s: 0.4}}\n"
+    whole = _run(script(ASK), words=4).record.heard_text(12 * 16_000)
+    expect = f"  - heard: {{text: '{whole.upper()}'}}\n  - heard: {{text: seven, reply: 1}}\n"
+    outcome = _run(script(ASK, expect), words=4)
+    assert [v.held for v in outcome.verdicts] == [True, False]
+    cut = _run(script(stop, f"  - heard: {{text: '{whole}', reply: 1}}\n"), words=8)
+    assert not cut.verdicts[0].held
+
+
+def test_a_page_plays_the_conversation(script, tmp_path, monkeypatch):
+    import base64
+    import re
+
+    path = script(ASK, "  - answers: {to: ask, within_s: 0.6}\n", head=HEAD.replace("A try", "A <try>"))
+    assert _simulate(path, tmp_path / "a", monkeypatch, "--listen") == 0
+    page = (tmp_path / "a" / "listen.html").read_text()
+    data = json.loads(base64.b64decode(re.search(r'atob\("([^"]+)"', page)[1]))
+    assert "A &lt;try&gt;" in page and "<try>" not in page and 'src="conversation.wav"' in page
+    assert data["length"] == 12 and data["verdicts"][0]["held"] and data["events"][0]["type"] == "user_turn"
+
+
+@pytest.mark.parametrize(("user", "message"), [
+    ("  - {pick: stopps, when: {at_s: 1}}\n", "try.yaml: no set 'stopps'; did you mean 'stops'?"),
+    ("  - {pick: mine, when: {at_s: 1}}\n", "mine.yaml: mine.yaml: unknown key 'wrods'"),
+    ("  - {say: hello, voice: bert, when: {at_s: 1}}\n", "no voice 'bert'"),
+    ("  - {play: ask.wav, room: hall.wav, when: {at_s: 1}}\n", "try.yaml: no recording 'hall.wav'")])
+def test_a_wrong_source_is_told_in_one_line(script, tmp_path, monkeypatch, capsys, user, message):
+    (tmp_path / "mine.yaml").write_text("kind: stop\nwrods: [a]\n")
+    assert _simulate(script(user), tmp_path / "out", monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"omni simulate: {message}") and error.count("\n") == 1
+
+
+def test_a_set_of_files_and_a_spoken_text(script, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMNI_CACHE_DIR", str(tmp_path / "cache"))
+    spoken = []
+
+    def speak(text, voice):
+        spoken.append((text, voice))
+        return np.sin(np.arange(8_000, dtype=np.float32) / 5)
+
+    monkeypatch.setattr(sets.voices, "speak", speak)
+    (tmp_path / "mine.yaml").write_text("kind: stop\nfiles: [stop.wav]\n")
+    user = ("  - {pick: mine, when: {at_s: 1}}\n"
+            "  - {say: 'What is two?', voice: 'flite:kal16', when: {at_s: 3}, answer: [two]}\n")
+    first, second = _run(script(user)).turns
+    assert (first.name, first.kind, first.end - first.start) == ("mine", "stop", 6_400)
+    assert (second.name, second.kind, second.text, second.answer) == ("what_is_two", "turn", "what is two?", ("two",))
+    _run(script(user))
+    assert [text for text, _ in spoken] == ["What is two?"], "spoken once and kept"
 
 
 def test_speech_span_leaves_out_what_is_quiet():

@@ -1,0 +1,180 @@
+"""Sets that a script draws from: recordings, sounds and texts with what is known of each.
+
+    # sets/stops.yaml                        # sets/questions.yaml
+    kind: stop                               kind: turn
+    texts: [stop, "please stop", enough]     skills: [sums, readback]
+
+A set is a YAML file beside the script or among the project's own. Its items are all of its `recordings` (a source below
+OMNI_DATA_DIR; only the development part, which training never hears), `sounds` (classes, likewise), `texts` and
+`files`; a set with `skills` makes texts and their right answers up. Texts are spoken by synthetic voices of the
+development set (another engine, accent or variant than in training) and kept in a cache.
+"""
+
+import hashlib
+import os
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from omni.audio.files import read_mono, replacing, write_wav
+from omni.audio.resampling import resample
+from omni.base import config
+from omni.base.errors import ConfigError, ScriptError
+from omni.data import recordings, skills, voices
+from omni.evaluate.scenario import Kind, resolve_recording
+
+RATE_HZ = 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSet:
+    """What a set file says.
+
+    Attributes:
+        kind: what its items are to the agent, as in `omni.evaluate.scenario.Turn`.
+        recordings: a source of real speech, e.g. "coffee_orders" or "read_sentences".
+        sounds: classes of sound events.
+        texts: lines to speak.
+        skills: skills whose questions are asked, with their facts as answers.
+        files: recordings beside the script or among the project's own.
+        longest_s: longer recordings are left out.
+    """
+
+    kind: Kind
+    recordings: str | None = None
+    sounds: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    longest_s: float = 60.0
+
+    def __post_init__(self):
+        if not (self.recordings or self.sounds or self.texts or self.skills or self.files):
+            raise ValueError("the set is empty: give recordings, sounds, texts, skills or files")
+        for name in self.skills:
+            if name not in skills.names():
+                raise ValueError(f"no skill {name!r}; {config.nearest(name, skills.names())}")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to hear.
+
+    Attributes:
+        name: where it comes from, for the trace.
+        samples: float32 (N,) at 16 kHz.
+        text: what is said, None where that is unknown.
+        answer: phrases that a right answer holds.
+    """
+
+    name: str
+    samples: np.ndarray
+    kind: Kind
+    text: str | None = None
+    answer: tuple[str, ...] = ()
+
+
+def load_set(name: str, script: Path) -> ItemSet:
+    """The set with that name.
+
+    Raises:
+        ScriptError: there is none, or it is wrong.
+    """
+    own = config.data_path("configs", "evaluate", "sets")
+    for path in (script.parent / f"{name}.yaml", own / f"{name}.yaml"):
+        if path.is_file() and path != script:
+            try:
+                return config.build(ItemSet, yaml.safe_load(path.read_text(encoding="utf-8")), path.name)
+            except (ConfigError, yaml.YAMLError) as error:
+                raise ScriptError(f"{path.name}: {error}") from error
+    raise ScriptError(f"{script.name}: no set {name!r}; {config.nearest(name, [p.stem for p in own.glob('*.yaml')])}")
+
+
+def draw(found: ItemSet, voice: str, rng: random.Random, script: Path) -> Item:
+    """One item of a set.
+
+    Raises:
+        ScriptError: nothing of it is here; OmniError: OMNI_DATA_DIR is needed and not set, or no synthesizer is.
+    """
+    if found.skills:
+        exchange = skills.exchange(rng, rng.choice(found.skills))
+        return Item(exchange.skill, speak(exchange.user, voice, rng), found.kind, exchange.user.lower(),
+                    tuple(exchange.facts.values()))
+    choices = [*(("recording", r) for r in _recordings(found)), *(("sound", r) for r in _sounds(found)),
+               *(("text", t) for t in found.texts), *(("file", f) for f in found.files)]
+    if not choices:
+        raise ScriptError(f"{script.name}: nothing of the set is below OMNI_DATA_DIR")
+    what, item = rng.choice(choices)
+    if what == "text":
+        return Item(item, speak(item, voice, rng), found.kind, item)
+    if what == "file":
+        samples, rate = read_mono(resolve_recording(item, script))
+        return Item(item, resample(samples, rate, RATE_HZ), found.kind)
+    samples = recordings.read(item.path)
+    if what == "sound":
+        return Item(item.path.name, samples[:int(found.longest_s * RATE_HZ)], found.kind, "")
+    text = item.text.lower() if item.text else None
+    return Item(item.path.name, samples, found.kind, text, tuple(item.slots.values()))
+
+
+def speak(text: str, voice: str, rng: random.Random) -> np.ndarray:
+    """A text spoken, float32 (N,) at 16 kHz with its peak at a half; made once and kept.
+
+    Args:
+        voice: "unseen" for one drawn from those that training never heard, or "flite:kal16", "espeak:en-us+f3",
+            with ":RATE" (words a minute, or percent for flite) and ":PITCH" behind it if they should differ from the
+            usual.
+
+    Raises:
+        ScriptError: no such voice.
+    """
+    chosen = voices.draw_voice(rng, held_out=True) if voice == "unseen" else _voice(voice)
+    key = hashlib.sha256(f"1|{chosen}|{text}".encode()).hexdigest()[:24]
+    path = cache_dir() / f"{key}.wav"
+    if path.is_file():
+        return read_mono(path)[0]
+    samples = voices.speak(text, chosen)
+    samples = (samples / max(float(np.abs(samples).max(initial=0)), 1e-4) * 0.5).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        write_wav(partial, samples, RATE_HZ)
+    return read_mono(path)[0]
+
+
+def cache_dir() -> Path:
+    """Where spoken texts are kept: OMNI_CACHE_DIR, or omni/speech in the user's cache."""
+    base = os.environ.get("OMNI_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omni"
+    return Path(base) / "speech"
+
+
+def _voice(name: str) -> voices.Voice:
+    engine, _, rest = name.partition(":")
+    parts = rest.split(":")
+    try:
+        rate = int(parts[1]) if len(parts) > 1 else {"espeak": 165, "flite": 100}[engine]
+        return voices.Voice(engine, parts[0], rate, int(parts[2]) if len(parts) > 2 else 50)
+    except (KeyError, ValueError) as error:
+        raise ScriptError(f"no voice {name!r}: unseen, flite:NAME or espeak:NAME[:RATE[:PITCH]]") from error
+
+
+@lru_cache(maxsize=8)
+def _recordings(found: ItemSet) -> list[recordings.Recording]:
+    if not found.recordings:
+        return []
+    return [r for r in recordings.speech(recordings.data_dir()) if r.dev and r.source == found.recordings]
+
+
+@lru_cache(maxsize=8)
+def _sounds(found: ItemSet) -> list[recordings.Recording]:
+    if not found.sounds:
+        return []
+    here = [r for r in recordings.sounds(recordings.data_dir()) if r.dev]
+    known = {r.text for r in here}
+    for name in found.sounds:
+        if name not in known:
+            raise ScriptError(f"no sounds of class {name!r}; {config.nearest(name, known)}")
+    return [r for r in here if r.text in found.sounds]
