@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
                                      "model: it listens, thinks and speaks in every 80 ms block.")
     parser.add_argument("--version", action="version", version=f"omni {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_serve, _add_talk, _add_converse, _add_simulate, _add_train, _add_bench):
+    for add in (_add_serve, _add_talk, _add_converse, _add_simulate, _add_evaluate, _add_train, _add_bench):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -119,6 +119,36 @@ def _add_simulate(commands) -> None:
                         "timeline")
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
     parser.add_argument("--resume", action="store_true", help="leave out conversations that DIR holds already")
+    _add_model(parser)
+    parser.set_defaults(call=call)
+
+
+def _add_evaluate(commands) -> None:
+    def call(args) -> int:
+        if args.suite == "fdb":
+            from omni.evaluate.fdb.command import main as evaluate
+        else:
+            from omni.evaluate.suite import main as evaluate
+        return evaluate(args)
+
+    parser = commands.add_parser("evaluate", help="measure an agent over a suite of conversations", description="Hold "
+                                 "the scripted conversations of a suite, many at once, and report how the agent takes, "
+                                 "holds and yields the floor, beside the turn-taking one would otherwise use. Ctrl-C "
+                                 "keeps what is done; the same command goes on.")
+    parser.add_argument("suite", metavar="SUITE", nargs="?", help="smoke, duplex, a folder of scripts, or fdb "
+                        "(Full-Duplex-Bench v1 and v1.5)")
+    parser.add_argument("--out", metavar="DIR", help="gets report.html, report.json and every conversation")
+    parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="hold the same conversations "
+                        "with it too: energy_gate, silero_vad, smart_turn; may be repeated")
+    parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script")
+    parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
+    parser.add_argument("--compare", nargs=2, metavar=("A.json", "B.json"), help="say what changed beyond noise "
+                        "between two reports, and leave")
+    fdb = parser.add_argument_group("of fdb")
+    fdb.add_argument("--root", metavar="DIR", help="the benchmark's recordings: the folder that holds v1_0 or v1_5, or "
+                     "the tasks; outputs and fdb.json go there")
+    fdb.add_argument("--resume", action="store_true", help="leave out recordings that have an output")
+    fdb.add_argument("--score-only", action="store_true", help="score the outputs that are there; run no model")
     _add_model(parser)
     parser.set_defaults(call=call)
 

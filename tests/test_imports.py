@@ -38,7 +38,10 @@ TOP = {"cli", "__main__", "__init__"}  # may import every package
 # library -> where it may be imported: a package, or a module of one
 PLACES = {
     "torch": {"nn", "model", "engine/runner", "data", "train", "evaluate"},
-    "transformers": {"model"},
+    "transformers": {"model", "evaluate/baselines/smart_turn"},
+    "onnxruntime": {"evaluate/baselines/models"},
+    "silero_vad": {"evaluate/fdb/detector"},
+    "pipecat": set(),                       # only a file of its package is read
     "peft": {"model", "train"},
     "safetensors": {"model", "train"},
     # shells only; within evaluate that is a runner against a live server, of which there is none yet
@@ -53,7 +56,7 @@ PLACES = {
     "random": {"data", "train", "transport", "evaluate"},  # a conversation's chance is its own generator's
 }
 # opened with a device, so imported when a device is opened; a machine without PortAudio runs everything else
-LATE = {"sounddevice"}
+LATE = {"sounddevice", "onnxruntime", "silero_vad"}
 
 
 def _where(path: Path) -> tuple[str, str]:

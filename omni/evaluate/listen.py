@@ -34,7 +34,7 @@ _PAGE = """<!doctype html>
 <div id="lanes"><div id="now"></div></div>
 <p id="words"></p>
 <ul id="verdicts"></ul>
-<img src="timeline.png" alt="Timeline of both voices, the floor and the expectations">
+{picture}
 <script type="module">
 const {{ events, verdicts, length }} = JSON.parse(atob("{data}"));
 const lanes = document.querySelector("#lanes"), player = document.querySelector("audio");
@@ -84,7 +84,9 @@ def write_page(folder: Path, title: str) -> None:
     events = [json.loads(line) for line in (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()]
     report = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
     data = {"events": events, "verdicts": report["verdicts"], "length": events[-1]["at"]}
+    picture = '<img src="timeline.png" alt="Timeline of both voices, the floor and the expectations">'
     packed = base64.b64encode(json.dumps(data).encode("ascii")).decode()
     with replacing(folder / "listen.html") as path:
         path.write_text(_PAGE.format(title=html.escape(title), model=f"Weights: {html.escape(report['model'])}, seed "
-                                     f"{report['seed']}.", data=packed), encoding="utf-8")
+                                     f"{report['seed']}.", data=packed,
+                                     picture=picture if (folder / "timeline.png").exists() else ""), encoding="utf-8")

@@ -77,7 +77,8 @@ class Turn:
             reason to do anything. A set knows its own.
         text, answer: what is said, and phrases that a right answer holds; a set's items know their own.
         decisive_s: end of the earliest word from which its meaning is clear, from the recording's start.
-        voice: of `say` and of a set's texts; "unseen" draws one that training never heard. See `omni.evaluate.sets`.
+        voice: of `say` and of a set's texts; "unseen" is the conversation's own, which training never heard, and
+            "another" a second one. See `omni.evaluate.sets`.
         gain_db: change of its level.
         level_db: root mean square of its speech below full scale, instead of the recording's own level.
         from_s, to_s: the part of the recording that is played; all of it by default.

@@ -4,10 +4,10 @@
     kind: stop                               kind: turn
     texts: [stop, "please stop", enough]     skills: [sums, readback]
 
-A set is a YAML file beside the script or among the project's own. Its items are all of its `recordings` (a source below
-OMNI_DATA_DIR; only the development part, which training never hears), `sounds` (classes, likewise), `texts` and
-`files`; a set with `skills` makes texts and their right answers up. Texts are spoken by synthetic voices of the
-development set (another engine, accent or variant than in training) and kept in a cache.
+A set is a YAML file in a folder `sets` beside the script, or among the project's own. Its items are all of its
+`recordings` (a source below OMNI_DATA_DIR; only the development part, which training never hears), `sounds` (classes,
+likewise), `texts` and `files`; a set with `skills` makes texts and their right answers up. Texts are spoken by
+synthetic voices of the development set (another engine, accent or variant than in training) and kept in a cache.
 """
 
 import hashlib
@@ -85,8 +85,8 @@ def load_set(name: str, script: Path) -> ItemSet:
         ScriptError: there is none, or it is wrong.
     """
     own = config.data_path("configs", "evaluate", "sets")
-    for path in (script.parent / f"{name}.yaml", own / f"{name}.yaml"):
-        if path.is_file() and path != script:
+    for path in (script.parent / "sets" / f"{name}.yaml", own / f"{name}.yaml"):
+        if path.is_file():
             try:
                 return config.build(ItemSet, yaml.safe_load(path.read_text(encoding="utf-8")), path.name)
             except (ConfigError, yaml.YAMLError) as error:
@@ -94,15 +94,15 @@ def load_set(name: str, script: Path) -> ItemSet:
     raise ScriptError(f"{script.name}: no set {name!r}; {config.nearest(name, [p.stem for p in own.glob('*.yaml')])}")
 
 
-def draw(found: ItemSet, voice: str, rng: random.Random, script: Path) -> Item:
-    """One item of a set.
+def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script: Path) -> Item:
+    """One item of a set; `voice` says its texts, and is only needed where there are some.
 
     Raises:
         ScriptError: nothing of it is here; OmniError: OMNI_DATA_DIR is needed and not set, or no synthesizer is.
     """
     if found.skills:
         exchange = skills.exchange(rng, rng.choice(found.skills))
-        return Item(exchange.skill, speak(exchange.user, voice, rng), found.kind, exchange.user.lower(),
+        return Item(exchange.skill, speak(exchange.user, voice), found.kind, exchange.user.lower(),
                     tuple(exchange.facts.values()))
     choices = [*(("recording", r) for r in _recordings(found)), *(("sound", r) for r in _sounds(found)),
                *(("text", t) for t in found.texts), *(("file", f) for f in found.files)]
@@ -110,7 +110,7 @@ def draw(found: ItemSet, voice: str, rng: random.Random, script: Path) -> Item:
         raise ScriptError(f"{script.name}: nothing of the set is below OMNI_DATA_DIR")
     what, item = rng.choice(choices)
     if what == "text":
-        return Item(item, speak(item, voice, rng), found.kind, item)
+        return Item(item, speak(item, voice), found.kind, item)
     if what == "file":
         samples, rate = read_mono(resolve_recording(item, script))
         return Item(item, resample(samples, rate, RATE_HZ), found.kind)
@@ -121,23 +121,35 @@ def draw(found: ItemSet, voice: str, rng: random.Random, script: Path) -> Item:
     return Item(item.path.name, samples, found.kind, text, tuple(item.slots.values()))
 
 
-def speak(text: str, voice: str, rng: random.Random) -> np.ndarray:
-    """A text spoken, float32 (N,) at 16 kHz with its peak at a half; made once and kept.
+def choose_voice(name: str, seed: int) -> voices.Voice:
+    """A voice by name.
 
     Args:
-        voice: "unseen" for one drawn from those that training never heard, or "flite:kal16", "espeak:en-us+f3",
-            with ":RATE" (words a minute, or percent for flite) and ":PITCH" behind it if they should differ from the
-            usual.
+        name: "unseen" for the conversation's own person, "another" for somebody else (both drawn by the seed from
+            voices that training never heard), or "flite:kal16", "espeak:en-us+f3", with ":RATE" (words a minute, or
+            percent for flite) and ":PITCH" behind it if they should differ from the usual.
 
     Raises:
         ScriptError: no such voice.
     """
-    chosen = voices.draw_voice(rng, held_out=True) if voice == "unseen" else _voice(voice)
-    key = hashlib.sha256(f"1|{chosen}|{text}".encode()).hexdigest()[:24]
+    if name in ("unseen", "another"):
+        return voices.draw_voice(random.Random(f"{seed}/{name}"), held_out=True)
+    engine, _, rest = name.partition(":")
+    parts = rest.split(":")
+    try:
+        rate = int(parts[1]) if len(parts) > 1 else {"espeak": 165, "flite": 100}[engine]
+        return voices.Voice(engine, parts[0], rate, int(parts[2]) if len(parts) > 2 else 50)
+    except (KeyError, ValueError) as error:
+        raise ScriptError(f"no voice {name!r}: unseen, another, flite:NAME or espeak:NAME[:RATE[:PITCH]]") from error
+
+
+def speak(text: str, voice: voices.Voice) -> np.ndarray:
+    """A text spoken, float32 (N,) at 16 kHz with its peak at a half; made once and kept."""
+    key = hashlib.sha256(f"1|{voice}|{text}".encode()).hexdigest()[:24]
     path = cache_dir() / f"{key}.wav"
     if path.is_file():
         return read_mono(path)[0]
-    samples = voices.speak(text, chosen)
+    samples = voices.speak(text, voice)
     samples = (samples / max(float(np.abs(samples).max(initial=0)), 1e-4) * 0.5).astype(np.float32)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
@@ -149,16 +161,6 @@ def cache_dir() -> Path:
     """Where spoken texts are kept: OMNI_CACHE_DIR, or omni/speech in the user's cache."""
     base = os.environ.get("OMNI_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "omni"
     return Path(base) / "speech"
-
-
-def _voice(name: str) -> voices.Voice:
-    engine, _, rest = name.partition(":")
-    parts = rest.split(":")
-    try:
-        rate = int(parts[1]) if len(parts) > 1 else {"espeak": 165, "flite": 100}[engine]
-        return voices.Voice(engine, parts[0], rate, int(parts[2]) if len(parts) > 2 else 50)
-    except (KeyError, ValueError) as error:
-        raise ScriptError(f"no voice {name!r}: unseen, flite:NAME or espeak:NAME[:RATE[:PITCH]]") from error
 
 
 @lru_cache(maxsize=8)

@@ -162,10 +162,12 @@ def trace(outcome: Outcome) -> list[dict]:
     return [*lines, outcome.record.summary(num_samples)]
 
 
-def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: int, model: str) -> None:
+def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: int, model: str,
+                  picture: bool = True) -> None:
     """Write conversation.wav (user left, agent right), trace.jsonl, timeline.png and verdicts.json into `folder`.
 
-    Equal outcomes give equal files.
+    Equal outcomes give equal files. The picture takes longer than the rest; verdicts.json comes last, so that a folder
+    that has it is complete.
 
     Raises:
         MediaError: the folder cannot be made or written to.
@@ -182,10 +184,11 @@ def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: i
                 for v in outcome.verdicts]
     report = {"title": scenario.title, "held": outcome.held, "verdicts": verdicts, "model": model, "seed": seed,
               "scenario": config.to_plain(scenario), "fingerprint": config.fingerprint(scenario)}
+    if picture:
+        with replacing(folder / "timeline.png") as path:
+            draw(path, scenario.title, outcome.user, outcome.agent, outcome.record, outcome.turns, outcome.verdicts)
     with replacing(folder / "verdicts.json") as path:
         path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    with replacing(folder / "timeline.png") as path:
-        draw(path, scenario.title, outcome.user, outcome.agent, outcome.record, outcome.turns, outcome.verdicts)
 
 
 def main(args) -> int:
@@ -201,7 +204,7 @@ def main(args) -> int:
         for variant in range(scenario.variants):
             folder = out if alone else out / script.stem / f"{variant:03d}"
             task = Task(concrete(scenario, variant), script, args.seed + variant)
-            if not (args.resume and _done(folder, task, args.model)):
+            if not (args.resume and already(folder, task, args.model)):
                 folders[id(task)] = folder
                 tasks.append(task)
     skipped = sum(scenario.variants for _, scenario in scripts) - len(tasks)
@@ -244,7 +247,7 @@ def check(scenario: Scenario, script: Path) -> None:
             resolve_recording(turn.room, script)
 
 
-def _done(folder: Path, task: Task, model: str) -> bool:
+def already(folder: Path, task: Task, model: str) -> bool:
     """Whether this very conversation lies in a folder."""
     try:
         report = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))

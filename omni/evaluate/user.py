@@ -43,7 +43,7 @@ class User:
         self._timebase = timebase
         self._waiting = list(scenario.user)
         rng = random.Random(scenario.seed)
-        self._items = {turn.name: _item(turn, script, timebase, rng) for turn in scenario.user}
+        self._items = {turn.name: _item(turn, script, timebase, rng, scenario.seed) for turn in scenario.user}
         size = round(scenario.length_s * timebase.sample_rate_hz)
         self.num_samples = size
         count = -(-size // timebase.block_samples) * timebase.block_samples
@@ -114,13 +114,15 @@ def speech_span(samples: np.ndarray) -> tuple[int, int]:
     return int(loud[0]) * _FRAME, min(int(loud[-1] + 1) * _FRAME, len(samples))
 
 
-def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random) -> Item:
+def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random, seed: int) -> Item:
     """What a turn sounds like and what is known of it."""
     rate = timebase.sample_rate_hz
     if turn.pick is not None:
-        item = sets.draw(sets.load_set(turn.pick, script), turn.voice, rng, script)
+        found = sets.load_set(turn.pick, script)
+        voice = sets.choose_voice(turn.voice, seed) if found.texts or found.skills else None
+        item = sets.draw(found, voice, rng, script)
     elif turn.say is not None:
-        item = Item(turn.name, sets.speak(turn.say, turn.voice, rng), "turn", turn.say.lower())
+        item = Item(turn.name, sets.speak(turn.say, sets.choose_voice(turn.voice, seed)), "turn", turn.say.lower())
     else:
         found, found_rate = read_mono(resolve_recording(turn.play, script))
         item = Item(turn.name, resample(found, found_rate, rate), "turn")

@@ -79,6 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.words:
         tensors = load_file(args.words / "model.safetensors")
         lesson.load_state_dict(tensors)
+        for p in model.own_in.parameters():  # its own voice says nothing to the mind yet, rather than noise
+            nn.init.zeros_(p)
     if args.voice:
         load_mouth(model, args.voice)
     if args.ears:

@@ -267,7 +267,8 @@ def test_a_page_plays_the_conversation(script, tmp_path, monkeypatch):
     ("  - {say: hello, voice: bert, when: {at_s: 1}}\n", "no voice 'bert'"),
     ("  - {play: ask.wav, room: hall.wav, when: {at_s: 1}}\n", "try.yaml: no recording 'hall.wav'")])
 def test_a_wrong_source_is_told_in_one_line(script, tmp_path, monkeypatch, capsys, user, message):
-    (tmp_path / "mine.yaml").write_text("kind: stop\nwrods: [a]\n")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "mine.yaml").write_text("kind: stop\nwrods: [a]\n")
     assert _simulate(script(user), tmp_path / "out", monkeypatch) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"omni simulate: {message}") and error.count("\n") == 1
@@ -282,7 +283,8 @@ def test_a_set_of_files_and_a_spoken_text(script, tmp_path, monkeypatch):
         return np.sin(np.arange(8_000, dtype=np.float32) / 5)
 
     monkeypatch.setattr(sets.voices, "speak", speak)
-    (tmp_path / "mine.yaml").write_text("kind: stop\nfiles: [stop.wav]\n")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "mine.yaml").write_text("kind: stop\nfiles: [stop.wav]\n")
     user = ("  - {pick: mine, when: {at_s: 1}}\n"
             "  - {say: 'What is two?', voice: 'flite:kal16', when: {at_s: 3}, answer: [two]}\n")
     first, second = _run(script(user)).turns
@@ -290,6 +292,14 @@ def test_a_set_of_files_and_a_spoken_text(script, tmp_path, monkeypatch):
     assert (second.name, second.kind, second.text, second.answer) == ("what_is_two", "turn", "what is two?", ("two",))
     _run(script(user))
     assert [text for text, _ in spoken] == ["What is two?"], "spoken once and kept"
+
+
+def test_one_person_has_one_voice_in_a_conversation_and_another_has_another(monkeypatch):
+    monkeypatch.setattr(sets.voices, "_variants", lambda: tuple(f"v{i}" for i in range(40)))
+    own = [sets.choose_voice("unseen", seed) for seed in range(20)]
+    assert own == [sets.choose_voice("unseen", seed) for seed in range(20)] and len(set(own)) > 15
+    assert all(a != sets.choose_voice("another", seed) for seed, a in enumerate(own))
+    assert sets.choose_voice("espeak:en-us+f3:150:40", 0) == sets.voices.Voice("espeak", "en-us+f3", 150, 40)
 
 
 def test_speech_span_leaves_out_what_is_quiet():

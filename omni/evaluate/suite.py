@@ -1,0 +1,160 @@
+"""`omni evaluate SUITE`: hundreds of scripted conversations, the numbers that full-duplex agents are judged by.
+
+A suite is a folder of scripts. Every agent holds the same conversations: the weights asked for, and the turn-taking
+that a user would otherwise use (`omni.evaluate.baselines`). Metrics are made from what lies on disk afterwards, so a
+run that was interrupted goes on, and recordings that another agent made in the same layout are scored alike.
+
+    OUT/report.json  report.html
+    OUT/omni/stops/000/conversation.wav trace.jsonl verdicts.json (listen.html of the worst ten)
+    OUT/energy_gate/stops/000/...
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from omni import __version__
+from omni.base import config
+from omni.base.errors import ConfigError, MediaError, ScriptError
+from omni.evaluate.baselines.energy import EnergyGate
+from omni.evaluate.baselines.engine import BaselineEngine
+from omni.evaluate.baselines.reply import speak_reply
+from omni.evaluate.baselines.silero import SileroVad
+from omni.evaluate.baselines.smart_turn import SmartTurn
+from omni.evaluate.cases import Case, load_case
+from omni.evaluate.converse import load_engine
+from omni.evaluate.listen import write_page
+from omni.evaluate.metrics import measure
+from omni.evaluate.report import as_text, compare, write_report
+from omni.evaluate.scenario import Scenario, concrete, load_scenario
+from omni.evaluate.simulate import Task, already, check, simulate_all, write_outcome
+
+BASELINES = {"energy_gate": EnergyGate, "silero_vad": SileroVad, "smart_turn": SmartTurn}
+WORST = 10
+
+
+def find_suite(name: str) -> list[Path]:
+    """The scripts of a suite by path, or of one of the project's own by name, in order of their names.
+
+    Raises:
+        ScriptError: there is none, or no script in it.
+    """
+    own = config.data_path("configs", "evaluate", "suites")
+    folder = Path(name) if Path(name).is_dir() else own / name
+    if not folder.is_dir():
+        raise ScriptError(f"no suite {name}; {config.nearest(name, [p.name for p in own.iterdir() if p.is_dir()])}")
+    if not (scripts := sorted(folder.glob("*.yaml"))):
+        raise ScriptError(f"no script in the suite {name}")
+    return scripts
+
+
+def conversations(scripts: list[tuple[Path, Scenario]], seed: int, most: int | None) -> list[tuple[Path, Task]]:
+    """(folder below the agent's, task) of every conversation; at most `most` of each script."""
+    return [(Path(script.stem) / f"{variant:03d}", Task(concrete(scenario, variant), script, seed + variant))
+            for script, scenario in scripts for variant in range(min(scenario.variants, most or scenario.variants))]
+
+
+def hold(make_engine: Callable[[int], object], out: Path, wanted: list[tuple[Path, Task]], *, model: str, batch: int,
+         name: str) -> None:
+    """Hold the conversations that do not lie in `out` yet; each is written as soon as it is over."""
+    todo = [(folder, task) for folder, task in wanted if not already(out / folder, task, model)]
+    if not todo:
+        return
+    folders = {id(task): out / folder for folder, task in todo}
+    engine = make_engine(min(batch, len(todo)))
+    block_s = engine.timebase.block_samples / engine.timebase.sample_rate_hz
+    total = sum(int(-(-task.scenario.length_s // block_s)) for _, task in todo)
+    with tqdm(total=total, unit="block", desc=name, smoothing=0.05) as bar:
+        for task, outcome in simulate_all(engine, [task for _, task in todo], bar.update):
+            write_outcome(folders[id(task)], task.scenario, outcome, seed=task.seed, model=model, picture=False)
+
+
+def score(out: Path, wanted: list[tuple[Path, Task]]) -> tuple[list[Case], list[dict]]:
+    """Cases and a line about each conversation: folder, script, expectations held and failed.
+
+    Raises:
+        MediaError: a conversation is missing or cannot be read.
+    """
+    cases, lines = [], []
+    for folder, task in wanted:
+        cases.append(load_case(out / folder))
+        try:
+            report = json.loads((out / folder / "verdicts.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MediaError(f"{folder}/verdicts.json: cannot be read") from error
+        failed = [f"{v['expected']}: {v['detail']}" for v in report["verdicts"] if not v["held"]]
+        lines.append({"folder": str(out.name / folder), "script": task.script.stem, "failed": failed,
+                      "held": len(report["verdicts"]) - len(failed), "model": report["model"]})
+    return cases, lines
+
+
+def header(scripts: list[tuple[Path, Scenario]], args, weights: str) -> dict:
+    """What a number depends on."""
+    import torch
+
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {"omni": __version__, "suite": args.suite, "weights": weights, "seed": args.seed,
+            "scripts": hashlib.sha256("".join(config.fingerprint(s) for _, s in scripts).encode()).hexdigest()[:16],
+            "device": args.device,
+            "threads": args.threads, "processor": processor, "cores": os.cpu_count(), "torch": torch.__version__,
+            "python": platform.python_version()}
+
+
+def main(args) -> int:
+    """The command: 0 when the report is written; a wrong suite raises."""
+    from omni.model.weights import fingerprint
+
+    if args.compare:
+        print(compare(*map(Path, args.compare)))
+        return 0
+    if not args.suite or not args.out:
+        raise ConfigError("give a suite and --out DIR, or --compare A.json B.json")
+    scripts = [(path, load_scenario(path)) for path in find_suite(args.suite)]
+    for script, scenario in scripts:
+        check(scenario, script)
+    wanted = conversations(scripts, args.seed, args.most)
+    weights, out = fingerprint(args.model), Path(args.out)
+    makers: dict[str, tuple[str, Callable[[int], object]]] = {
+        "omni": (weights, lambda n: load_engine(args.model, args.device, args.threads, capacity=n)[0])}
+    for name in args.baseline:
+        if name not in BASELINES:
+            raise ConfigError(f"no baseline {name!r}; {config.nearest(name, BASELINES)}")
+        reply = speak_reply()
+        makers[name] = (name, lambda n, make=BASELINES[name], reply=reply: BaselineEngine(make, n, reply))
+    agents = {}
+    for name, (model, make) in makers.items():
+        hold(make, out / name, wanted, model=model, batch=args.batch, name=name)
+        cases, lines = score(out / name, wanted)
+        agents[name] = {"metrics": {m.name: asdict(m) for m in measure(cases)}, "expectations": by_script(lines),
+                        "conversations": lines}
+        for line in sorted(lines, key=lambda line: -len(line["failed"]))[:WORST]:
+            if line["failed"]:
+                write_page(out / line["folder"], line["folder"])
+                line["page"] = f"{line['folder']}/listen.html"
+    report = {"header": header(scripts, args, weights), "agents": agents}
+    write_report(out, report)
+    print(as_text(report))
+    print(f"{out / 'report.html'}", file=sys.stderr)
+    return 0
+
+
+def by_script(lines: list[dict]) -> dict[str, list[int]]:
+    """Expectations held, and in all, of each script."""
+    counts: dict[str, list[int]] = {}
+    for line in lines:
+        held = counts.setdefault(line["script"], [0, 0])
+        held[0] += line["held"]
+        held[1] += line["held"] + len(line["failed"])
+    return counts

@@ -1,0 +1,156 @@
+"""A suite from scripts to report: held once, scored from what lies on disk, compared beyond noise."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from fake_model import FakeModel
+
+from omni import cli
+from omni.audio.files import write_wav
+from omni.base import config
+from omni.engine.engine import Engine
+from omni.evaluate import suite
+from omni.evaluate.metrics import REGISTRY
+from omni.evaluate.report import as_page, as_text, compare
+from omni.evaluate.scenario import load_scenario
+
+ASK = """title: Ask
+length_s: 6
+variants: 3
+user:
+  - {play: ask.wav, when: {at_s: [0.5, 1.5]}, kind: turn, text: count, answer: [one two]}
+expect:
+  - answers: {to: ask, within_s: 0.6}
+"""
+STOP = """title: Stop
+length_s: 8
+variants: 3
+user:
+  - {play: ask.wav, when: {at_s: [0.5, 1.5]}}
+  - {play: stop.wav, kind: stop, when: {start_speak: 1, plus_s: [0.6, 0.9]}}
+expect:
+  - yields: {to: stop, within_s: 0.2}
+  - says: {words: [unheard of]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A suite of two scripts, and an engine that answers; counts the conversations held."""
+    rng = np.random.default_rng(3)
+    place = tmp_path / "mine"
+    place.mkdir()
+    for name, seconds in (("ask", 0.6), ("stop", 0.4)):
+        write_wav(place / f"{name}.wav", 0.2 * rng.standard_normal(int(seconds * 16_000)), 16_000)
+    (place / "asks.yaml").write_text(ASK)
+    (place / "stops.yaml").write_text(STOP)
+    monkeypatch.setattr(suite, "load_engine",
+                        lambda *args, capacity: (Engine(FakeModel(words=20), capacity=capacity), 1))
+    return place
+
+
+@pytest.fixture
+def report(folder, tmp_path) -> dict:
+    assert cli.main(["evaluate", str(folder), "--out", str(tmp_path / "out")]) == 0
+    return json.loads((tmp_path / "out" / "report.json").read_text())
+
+
+def test_the_report_has_every_metric_and_what_it_depends_on(report, tmp_path):
+    metrics = report["agents"]["omni"]["metrics"]
+    assert set(metrics) == set(REGISTRY)
+    rate = metrics["response_rate"]
+    assert rate["value"] == 1.0 and rate["count"] >= 3 and rate["definition"] and rate["source"]
+    assert metrics["yield_rate"]["value"] == 1.0 and metrics["yield_rate"]["count"] == 3
+    header = report["header"]
+    assert re.fullmatch("[0-9a-f]{16}", header["weights"]) and re.fullmatch("[0-9a-f]{16}", header["scripts"])
+    assert header["seed"] == 0 and header["torch"] and header["processor"] and header["cores"]
+    assert {line["model"] for line in report["agents"]["omni"]["conversations"]} == {header["weights"]}
+
+
+def test_the_worst_conversations_can_be_listened_to(report, tmp_path):
+    lines = report["agents"]["omni"]["conversations"]
+    assert len(lines) == 6 and report["agents"]["omni"]["expectations"]["asks"] == [3, 3]
+    worst = [line for line in lines if line.get("page")]
+    assert {line["script"] for line in worst} == {"stops"} and all("unheard of" in line["failed"][-1] for line in worst)
+    page = (tmp_path / "out" / "report.html").read_text()
+    for line in worst:
+        assert (tmp_path / "out" / line["page"]).exists() and f"href='{line['page']}'" in page
+    assert "http" not in re.sub(r"https?://www\.w3\.org\S*", "", page), "the page needs nothing from elsewhere"
+
+
+def test_what_is_held_is_not_held_again(report, folder, tmp_path, monkeypatch):
+    out = tmp_path / "out" / "omni"
+    (out / "asks" / "001" / "verdicts.json").unlink()
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("conversation.wav")}
+    assert cli.main(["evaluate", str(folder), "--out", str(tmp_path / "out")]) == 0
+    changed = {p.parent.name for p, at in before.items() if p.stat().st_mtime_ns != at}
+    assert changed == {"001"} and json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_only_so_many_of_each_script(folder, tmp_path):
+    assert cli.main(["evaluate", str(folder), "--out", str(tmp_path / "few"), "--most", "1"]) == 0
+    assert len(list((tmp_path / "few").rglob("conversation.wav"))) == 2
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["dulpex", "--out", "x"], "no suite dulpex; did you mean 'duplex'?"),
+    (["--out", "x"], "give a suite and --out DIR"),
+    (["duplex"], "give a suite and --out DIR"),
+    (["--compare", "a.json", "b.json"], "a.json: no report of omni evaluate"),
+    (["fdb"], "give --root DIR")])
+def test_wrong_usage_is_told_in_one_line(options, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"omni evaluate: {message}") and error.count("\n") == 1
+
+
+def test_an_unknown_baseline_is_told(folder, tmp_path, capsys):
+    assert cli.main(["evaluate", str(folder), "--out", str(tmp_path / "x"), "--baseline", "energy_gait"]) == 2
+    assert "did you mean 'energy_gate'?" in capsys.readouterr().err
+
+
+def _metric(value, low=None, high=None, better="higher", count=9):
+    return {"name": "m", "value": value, "low": low, "high": high, "better": better, "unit": "share", "count": count,
+            "definition": "a <b>", "source": "omni"}
+
+
+def _report(scripts="s", **metrics):
+    return {"header": {"suite": "mine", "scripts": scripts}, "agents": {"omni": {
+        "metrics": metrics, "expectations": {"asks": [1, 2]}, "conversations": []}}}
+
+
+def test_only_what_lies_beyond_noise_has_changed(tmp_path):
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    before.write_text(json.dumps(_report(up=_metric(.5, .4, .6), down=_metric(.5, .4, .6), same=_metric(.5, .4, .6),
+                                         late=_metric(300, 280, 320, "lower"), gone=_metric(None))))
+    after.write_text(json.dumps(_report(up=_metric(.8, .7, .9), down=_metric(.2, .1, .3), same=_metric(.58, .5, .7),
+                                        late=_metric(400, 390, 420, "lower"), gone=_metric(.5, .4, .6))))
+    text = compare(before, after)
+    assert re.search(r"^better +omni up ", text, re.M) and re.search(r"^worse +omni down ", text, re.M)
+    assert re.search(r"^worse +omni late ", text, re.M) and re.search(r"^within noise +omni same ", text, re.M)
+    assert "gone" not in text and len(text.splitlines()) == 4
+    after.write_text(json.dumps(_report(scripts="t", up=_metric(.8, .7, .9))))
+    with pytest.raises(suite.MediaError, match="different scripts"):
+        compare(before, after)
+
+
+def test_nothing_to_count_is_a_dash_and_text_is_escaped():
+    report = _report(none=_metric(None, count=0), some=_metric(.5, .4, .6))
+    page, text = as_page(report), as_text(report)
+    assert "none" not in text and "0.50 [0.40, 0.60] n=9" in text
+    assert "a &lt;b&gt;" in page and "<b>none" not in page
+
+
+def test_the_projects_suites_are_valid_and_large_enough():
+    root = config.data_path("configs", "evaluate", "suites")
+    for place in root.iterdir():
+        scripts = [(path, load_scenario(path)) for path in suite.find_suite(place.name)]
+        for path, scenario in scripts:
+            suite.check(scenario, path)
+    duplex = [load_scenario(path) for path in suite.find_suite("duplex")]
+    assert sum(s.variants for s in duplex) >= 300
+    kinds = {turn.pick for s in duplex for turn in s.user}
+    assert {"orders", "stops", "backchannels", "tics", "noises", "others", "questions"} <= kinds
