@@ -72,6 +72,7 @@ class Turn:
         say: a text, spoken by `voice`.
         pick: a set, of which each variant draws one item.
         name: how expectations call it; the recording's name without suffix, or the set's, if empty.
+        each: a variant takes the set's item of its own number instead of drawing one, so that all come equally often.
         kind: what it is to the agent. "turn" is for it and wants an answer, "pause" is the beginning of one that goes
             on, "stop" is a command; "backchannel", "tic" (a cough), "noise" and "other" (somebody else's talk) are no
             reason to do anything. A set knows its own.
@@ -90,6 +91,7 @@ class Turn:
     play: str | None = None
     say: str | None = None
     pick: str | None = None
+    each: bool = False
     name: str = ""
     kind: Kind | None = None
     text: str | None = None
@@ -124,12 +126,16 @@ class Noise:
     Attributes:
         level_db: root mean square below full scale.
         snr_db: level of the first turn's speech above the bed, instead of `level_db`.
-        file: a recording to make it from; pink noise by the script's seed if None.
+        file, pick: a recording, or a set of them, to make it from; pink noise by the script's seed if neither.
+        loudest: levels for `snr_db` are those of the loudest 128 ms, as in Picovoice's speech-to-intent benchmark,
+            instead of the mean ones of speech and noise.
     """
 
     level_db: Range = -65.0
     snr_db: Range | None = None
     file: str | None = None
+    pick: str | None = None
+    loudest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +261,7 @@ class Scenario:
         instructions: what the agent is asked to be.
         seed: of the noise and of all that variants draw; the model's own is given on the command line.
         variants: how many conversations the script stands for.
+        variant: which of them this is; for `concrete` to fill in.
     """
 
     title: str
@@ -266,6 +273,7 @@ class Scenario:
     instructions: str = ""
     seed: int = 0
     variants: int = 1
+    variant: int = 0
 
     def __post_init__(self):
         if not 1 <= self.variants <= 10_000:
@@ -333,7 +341,7 @@ def concrete(scenario: Scenario, variant: int) -> Scenario:
         return type(body)(**values)
 
     seed = rng.randrange(1 << 31) if scenario.variants > 1 else scenario.seed
-    return replace(drawn(scenario), seed=seed, variants=1)
+    return replace(drawn(scenario), seed=seed, variants=1, variant=variant)
 
 
 def resolve_script(name: str) -> Path:

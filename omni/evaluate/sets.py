@@ -41,6 +41,7 @@ class ItemSet:
         texts: lines to speak.
         skills: skills whose questions are asked, with their facts as answers.
         files: recordings beside the script or among the project's own.
+        beds: names of long recordings of noise below OMNI_DATA_DIR/noise, without suffix.
         longest_s: longer recordings are left out.
     """
 
@@ -50,11 +51,12 @@ class ItemSet:
     texts: tuple[str, ...] = ()
     skills: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    beds: tuple[str, ...] = ()
     longest_s: float = 60.0
 
     def __post_init__(self):
-        if not (self.recordings or self.sounds or self.texts or self.skills or self.files):
-            raise ValueError("the set is empty: give recordings, sounds, texts, skills or files")
+        if not (self.recordings or self.sounds or self.texts or self.skills or self.files or self.beds):
+            raise ValueError("the set is empty: give recordings, sounds, texts, skills, files or beds")
         for name in self.skills:
             if name not in skills.names():
                 raise ValueError(f"no skill {name!r}; {config.nearest(name, skills.names())}")
@@ -94,8 +96,11 @@ def load_set(name: str, script: Path) -> ItemSet:
     raise ScriptError(f"{script.name}: no set {name!r}; {config.nearest(name, [p.stem for p in own.glob('*.yaml')])}")
 
 
-def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script: Path) -> Item:
-    """One item of a set; `voice` says its texts, and is only needed where there are some.
+def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script: Path, at: int | None = None) -> Item:
+    """One item of a set: a random one, or number `at` (counted round and round).
+
+    Args:
+        voice: says its texts, and is only needed where there are some.
 
     Raises:
         ScriptError: nothing of it is here; OmniError: OMNI_DATA_DIR is needed and not set, or no synthesizer is.
@@ -105,10 +110,13 @@ def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script:
         return Item(exchange.skill, speak(exchange.user, voice), found.kind, exchange.user.lower(),
                     tuple(exchange.facts.values()))
     choices = [*(("recording", r) for r in _recordings(found)), *(("sound", r) for r in _sounds(found)),
-               *(("text", t) for t in found.texts), *(("file", f) for f in found.files)]
+               *(("text", t) for t in found.texts), *(("file", f) for f in found.files),
+               *(("bed", b) for b in found.beds)]
     if not choices:
         raise ScriptError(f"{script.name}: nothing of the set is below OMNI_DATA_DIR")
-    what, item = rng.choice(choices)
+    what, item = rng.choice(choices) if at is None else choices[at % len(choices)]
+    if what == "bed":
+        return Item(item, recordings.read(recordings.data_dir() / "noise" / f"{item}.flac"), found.kind, "")
     if what == "text":
         return Item(item, speak(item, voice), found.kind, item)
     if what == "file":

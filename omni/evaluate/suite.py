@@ -31,12 +31,13 @@ from omni.evaluate.baselines.smart_turn import SmartTurn
 from omni.evaluate.cases import Case, load_case
 from omni.evaluate.converse import load_engine
 from omni.evaluate.listen import write_page
-from omni.evaluate.metrics import measure
+from omni.evaluate.metrics import REGISTRY, measure
 from omni.evaluate.report import as_text, compare, write_report
 from omni.evaluate.scenario import Scenario, concrete, load_scenario
 from omni.evaluate.simulate import Task, already, check, simulate_all, write_outcome
 
 BASELINES = {"energy_gate": EnergyGate, "silero_vad": SileroVad, "smart_turn": SmartTurn}
+BY_SCRIPT = ("response_rate", "latency_p50", "answers_right", "caption_wer", "yield_rate")
 WORST = 10
 
 
@@ -137,7 +138,7 @@ def main(args) -> int:
     for name, (model, make) in makers.items():
         hold(make, out / name, wanted, model=model, batch=args.batch, name=name)
         cases, lines = score(out / name, wanted)
-        agents[name] = {"metrics": {m.name: asdict(m) for m in measure(cases)}, "expectations": by_script(lines),
+        agents[name] = {"metrics": {m.name: asdict(m) for m in measure(cases)}, "scripts": by_script(cases, lines),
                         "conversations": lines}
         for line in sorted(lines, key=lambda line: -len(line["failed"]))[:WORST]:
             if line["failed"]:
@@ -150,11 +151,12 @@ def main(args) -> int:
     return 0
 
 
-def by_script(lines: list[dict]) -> dict[str, list[int]]:
-    """Expectations held, and in all, of each script."""
-    counts: dict[str, list[int]] = {}
-    for line in lines:
-        held = counts.setdefault(line["script"], [0, 0])
-        held[0] += line["held"]
-        held[1] += line["held"] + len(line["failed"])
-    return counts
+def by_script(cases: list[Case], lines: list[dict]) -> dict[str, dict]:
+    """Of each script, expectations held and in all, and the metrics that say most about a kind of conversation."""
+    found: dict[str, dict] = {}
+    for script in dict.fromkeys(line["script"] for line in lines):
+        own = [(case, line) for case, line in zip(cases, lines, strict=True) if line["script"] == script]
+        held, failed = sum(line["held"] for _, line in own), sum(len(line["failed"]) for _, line in own)
+        found[script] = {"held": held, "expected": held + failed, "conversations": len(own),
+                         **{name: asdict(REGISTRY[name]([case for case, _ in own])) for name in BY_SCRIPT}}
+    return found

@@ -43,7 +43,7 @@ class User:
         self._timebase = timebase
         self._waiting = list(scenario.user)
         rng = random.Random(scenario.seed)
-        self._items = {turn.name: _item(turn, script, timebase, rng, scenario.seed) for turn in scenario.user}
+        self._items = {turn.name: _item(turn, script, timebase, rng, scenario) for turn in scenario.user}
         size = round(scenario.length_s * timebase.sample_rate_hz)
         self.num_samples = size
         count = -(-size // timebase.block_samples) * timebase.block_samples
@@ -114,15 +114,16 @@ def speech_span(samples: np.ndarray) -> tuple[int, int]:
     return int(loud[0]) * _FRAME, min(int(loud[-1] + 1) * _FRAME, len(samples))
 
 
-def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random, seed: int) -> Item:
+def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random, scenario: Scenario) -> Item:
     """What a turn sounds like and what is known of it."""
     rate = timebase.sample_rate_hz
     if turn.pick is not None:
         found = sets.load_set(turn.pick, script)
-        voice = sets.choose_voice(turn.voice, seed) if found.texts or found.skills else None
-        item = sets.draw(found, voice, rng, script)
+        voice = sets.choose_voice(turn.voice, scenario.seed) if found.texts or found.skills else None
+        item = sets.draw(found, voice, rng, script, scenario.variant if turn.each else None)
     elif turn.say is not None:
-        item = Item(turn.name, sets.speak(turn.say, sets.choose_voice(turn.voice, seed)), "turn", turn.say.lower())
+        voice = sets.choose_voice(turn.voice, scenario.seed)
+        item = Item(turn.name, sets.speak(turn.say, voice), "turn", turn.say.lower())
     else:
         found, found_rate = read_mono(resolve_recording(turn.play, script))
         item = Item(turn.name, resample(found, found_rate, rate), "turn")
@@ -160,20 +161,34 @@ def _band(samples: np.ndarray, low_hz: float, high_hz: float, rate: int) -> np.n
 
 def _noise(scenario: Scenario, script: Path, timebase: Timebase, speech: np.ndarray | None, count: int) -> np.ndarray:
     """The bed, at its level."""
-    if scenario.noise.file is None:
+    noise, rate = scenario.noise, timebase.sample_rate_hz
+    if noise.file is None and noise.pick is None:
         samples = _pink(count, scenario.seed)
     else:
-        found, rate = read_mono(resolve_recording(scenario.noise.file, script))
-        found = resample(found, rate, timebase.sample_rate_hz)
+        if noise.pick is not None:
+            found = sets.draw(sets.load_set(noise.pick, script), None, random.Random(scenario.seed), script).samples
+        else:
+            found, found_rate = read_mono(resolve_recording(noise.file, script))
+            found = resample(found, found_rate, rate)
         try:
-            samples = bed(found, count)
+            samples = bed(np.roll(found, scenario.seed % len(found)), count)
         except ValueError as error:
             raise ScriptError(f"{script.name}: noise: {error}") from error
-    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    wanted = gain(scenario.noise.level_db)
-    if scenario.noise.snr_db is not None and speech is not None:
-        wanted = active_level(speech) / gain(scenario.noise.snr_db)
-    return samples * np.float32(wanted / max(level, 1e-9))
+    level = _loudest if noise.loudest else _rms
+    wanted = gain(noise.level_db)
+    if noise.snr_db is not None and speech is not None:
+        wanted = (_loudest if noise.loudest else active_level)(speech) / gain(noise.snr_db)
+    return samples * np.float32(wanted / max(level(samples), 1e-9))
+
+
+def _rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def _loudest(samples: np.ndarray) -> float:
+    """Root mean square of the loudest 2048 samples (128 ms), on a grid of as many."""
+    frames = np.pad(samples, (0, -len(samples) % 2048)).reshape(-1, 2048)
+    return float(np.sqrt(np.square(frames, dtype=np.float64).mean(axis=1).max()))
 
 
 def _pink(count: int, seed: int) -> np.ndarray:

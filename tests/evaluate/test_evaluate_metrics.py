@@ -508,8 +508,8 @@ def _numbers(*cases: Case) -> dict[str, float | None]:
 
 
 CREDIT = ("response_rate", "eot_recall", "answers_right")
-BLAME = ("takeovers_in_pauses", "unasked_starts", "agent_interruptions", "false_cutoffs_300ms", "false_cutoffs_600ms", "eot_fp_rate",
-         "wrong_yields_backchannel", "wrong_yields_tic", "wrong_yields_noise", "wrong_yields_other")
+BLAME = ("takeovers_in_pauses", "unasked_starts", "agent_interruptions", "false_cutoffs_300ms", "false_cutoffs_600ms",
+         "eot_fp_rate", "wrong_yields_backchannel", "wrong_yields_tic", "wrong_yields_noise", "wrong_yields_other")
 VOICE = ("loudness", "clipping", "gaps_in_words", "border_jumps", "yield_selectivity")
 
 

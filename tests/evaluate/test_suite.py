@@ -71,7 +71,7 @@ def test_the_report_has_every_metric_and_what_it_depends_on(report, tmp_path):
 
 def test_the_worst_conversations_can_be_listened_to(report, tmp_path):
     lines = report["agents"]["omni"]["conversations"]
-    assert len(lines) == 6 and report["agents"]["omni"]["expectations"]["asks"] == [3, 3]
+    assert len(lines) == 6 and report["agents"]["omni"]["scripts"]["asks"]["held"] == 3
     worst = [line for line in lines if line.get("page")]
     assert {line["script"] for line in worst} == {"stops"} and all("unheard of" in line["failed"][-1] for line in worst)
     page = (tmp_path / "out" / "report.html").read_text()
@@ -119,7 +119,7 @@ def _metric(value, low=None, high=None, better="higher", count=9):
 
 def _report(scripts="s", **metrics):
     return {"header": {"suite": "mine", "scripts": scripts}, "agents": {"omni": {
-        "metrics": metrics, "expectations": {"asks": [1, 2]}, "conversations": []}}}
+        "metrics": metrics, "scripts": {"asks": {"held": 1, "expected": 2}}, "conversations": []}}}
 
 
 def test_only_what_lies_beyond_noise_has_changed(tmp_path):
@@ -142,6 +142,18 @@ def test_nothing_to_count_is_a_dash_and_text_is_escaped():
     page, text = as_page(report), as_text(report)
     assert "none" not in text and "0.50 [0.40, 0.60] n=9" in text
     assert "a &lt;b&gt;" in page and "<b>none" not in page
+
+
+def test_orders_by_noise_are_drawn_beside_the_published_engines():
+    report = _report(some=_metric(.5, .4, .6))
+    report["agents"]["omni"]["scripts"] = {f"orders_{snr:02d}db": {
+        "held": 1, "expected": 2, "answers_right": _metric(snr / 30, 0.0, 1.0)} for snr in (6, 12, 24)}
+    page = as_page(report)
+    assert page.count("<polyline") == 6 and "Rhino" in page
+    ours = re.search(r"<polyline points='([^']*)' fill=none stroke='var\(--omni\)'", page)[1].split()
+    heights = [float(point.split(",")[1]) for point in ours]
+    assert len(ours) == 3 and heights == sorted(heights, reverse=True), "more noise, fewer understood, lower down"
+    assert "<polyline" not in as_page(_report(some=_metric(.5, .4, .6)))
 
 
 def test_the_projects_suites_are_valid_and_large_enough():
