@@ -147,11 +147,13 @@ def _scripts(agents: dict) -> str:
     first = next(iter(agents.values()))["scripts"]
     names = [name for name, value in next(iter(first.values()), {}).items() if isinstance(value, dict)]
     heads = "".join(f"<th>{name}</th>" for name in ("script", "agent", "expectations", *names))
-    rows = "".join(
-        f"<tr><td>{html.escape(script)}</td><td>{html.escape(agent)}</td>"
-        f"<td class=n>{of['held']} of {of['expected']}</td>" + "".join(f"<td class=n>{_cell(of[name])}</td>" for name in names) + "</tr>"
-        for script in first for agent, of in ((agent, a["scripts"][script]) for agent, a in agents.items()))
-    return f"<div class=wide><table><tr>{heads}</tr>{rows}</table></div>"
+    rows = []
+    for script in first:
+        for agent, of in ((agent, a["scripts"][script]) for agent, a in agents.items()):
+            cells = "".join(f"<td class=n>{_cell(of[name])}</td>" for name in names)
+            rows.append(f"<tr><td>{html.escape(script)}</td><td>{html.escape(agent)}</td>"
+                        f"<td class=n>{of['held']} of {of['expected']}</td>{cells}</tr>")
+    return f"<div class=wide><table><tr>{heads}</tr>{''.join(rows)}</table></div>"
 
 
 def _noise_curve(agents: dict) -> str:
@@ -175,8 +177,8 @@ def _noise_curve(agents: dict) -> str:
             points = [(x[snr], _y(curve[snr]["value"], height)) for snr in sorted(curve)]
             parts.append(_line(points, name, "var(--omni)", 3))
             for snr, (low, high) in ((snr, _span(m)) for snr, m in curve.items()):
-                parts.append(f"<line x1={x[snr]:.0f} x2={x[snr]:.0f} y1={_y(low, height):.0f} y2={_y(high, height):.0f} "
-                             "stroke='var(--omni)' opacity=.5 />")
+                parts.append(f"<line x1={x[snr]:.0f} x2={x[snr]:.0f} y1={_y(low, height):.0f} "
+                             f"y2={_y(high, height):.0f} stroke='var(--omni)' opacity=.5 />")
     return ("<h2>Orders understood in a kitchen</h2><p>Share of orders with every slot read back. Thin: published for "
             "engines that knew the grammar and got one isolated utterance (Picovoice/speech-to-intent-benchmark, 619 "
             "orders, its own kitchen noise). Ours hears a live room, decides itself when the order is over, and must "
