@@ -140,6 +140,9 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--out", metavar="DIR", help="gets report.html, report.json and every conversation")
     parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="hold the same conversations "
                         "with it too: energy_gate, silero_vad, smart_turn; may be repeated")
+    parser.add_argument("--control", action="append", default=[], choices=["swapped", "deaf", "random_weights"],
+                        help="hold them with an agent that must fail too: one that hears another conversation's "
+                        "microphone, nothing, or was never trained; may be repeated")
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script")
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
     parser.add_argument("--compare", nargs=2, metavar=("A.json", "B.json"), help="say what changed beyond noise "

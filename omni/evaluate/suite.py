@@ -1,8 +1,9 @@
 """`omni evaluate SUITE`: hundreds of scripted conversations, the numbers that full-duplex agents are judged by.
 
-A suite is a folder of scripts. Every agent holds the same conversations: the weights asked for, and the turn-taking
-that a user would otherwise use (`omni.evaluate.baselines`). Metrics are made from what lies on disk afterwards, so a
-run that was interrupted goes on, and recordings that another agent made in the same layout are scored alike.
+A suite is a folder of scripts. Every agent holds the same conversations: the weights asked for, the turn-taking that
+a user would otherwise use (`omni.evaluate.baselines`), controls that must fail (`omni.evaluate.controls`). Metrics are
+made from what lies on disk afterwards, so a run that was interrupted goes on, and recordings that another agent made in
+the same layout are scored alike.
 
     OUT/report.json  report.html
     OUT/omni/stops/000/conversation.wav trace.jsonl verdicts.json (listen.html of the worst ten)
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from omni import __version__
 from omni.base import config
 from omni.base.errors import ConfigError, MediaError, ScriptError
+from omni.engine.engine import Engine
 from omni.evaluate.baselines.energy import EnergyGate
 from omni.evaluate.baselines.engine import BaselineEngine
 from omni.evaluate.baselines.reply import speak_reply
@@ -129,6 +131,8 @@ def main(args) -> int:
     weights, out = fingerprint(args.model), Path(args.out)
     makers: dict[str, tuple[str, Callable[[int], object]]] = {
         "omni": (weights, lambda n: load_engine(args.model, args.device, args.threads, capacity=n)[0])}
+    for name in args.control:
+        makers[name] = (f"{weights} {name}", lambda n, name=name: _control(name, args, n))
     for name in args.baseline:
         if name not in BASELINES:
             raise ConfigError(f"no baseline {name!r}; {config.nearest(name, BASELINES)}")
@@ -149,6 +153,16 @@ def main(args) -> int:
     print(as_text(report))
     print(f"{out / 'report.html'}", file=sys.stderr)
     return 0
+
+
+def _control(name: str, args, capacity: int):
+    from omni.evaluate.controls import Rewired, random_weights
+    from omni.model.weights import load_model
+
+    if name == "random_weights":
+        model = random_weights(load_model(args.model)).to(args.device)
+        return Engine(model, capacity=capacity, device=args.device, threads=args.threads)
+    return Rewired(load_engine(args.model, args.device, args.threads, capacity=capacity)[0], deaf=name == "deaf")
 
 
 def by_script(cases: list[Case], lines: list[dict]) -> dict[str, dict]:
