@@ -103,13 +103,18 @@ def _add_model(parser) -> None:
 
 def _add_simulate(commands) -> None:
     def call(args) -> int:
-        from omni.evaluate.simulate import main as simulate
+        if args.server:
+            from omni.evaluate.live import main as simulate
+        elif args.recorded:
+            from omni.evaluate.recorded import main as simulate
+        else:
+            from omni.evaluate.simulate import main as simulate
         return simulate(args)
 
-    parser = commands.add_parser("simulate", help="run scripted conversations in virtual time", description="Let a "
-                                 "scripted user talk to the agent, and judge what it did. Exit code 0 if every "
-                                 "expectation held, 1 if not, 2 if a script is wrong. Ctrl-C keeps what is done; "
-                                 "--resume goes on.")
+    parser = commands.add_parser("simulate", help="run scripted conversations in virtual time, or live on a server",
+                                 description="Let a scripted user talk to the agent, and judge what it did. Exit code "
+                                 "0 if every expectation held, 1 if not, 2 if a script is wrong or a server refuses. "
+                                 "Ctrl-C keeps what is done; --resume goes on.")
     parser.add_argument("scripts", metavar="SCRIPT.yaml", nargs="+", help="scripts, or names of those that come with "
                         "the project: turn, pause, barge_in, backchannel, echo")
     parser.add_argument("--out", required=True, metavar="DIR", help="gets conversation.wav (user left, agent right), "
@@ -117,8 +122,22 @@ def _add_simulate(commands) -> None:
                         "SCRIPT/VARIANT for each")
     parser.add_argument("--listen", action="store_true", help="write a page that plays the recording along the "
                         "timeline")
-    parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
+    parser.add_argument("--batch", type=int, metavar="N", help="conversations held at once (default: 16; 1 on a "
+                        "server)")
     parser.add_argument("--resume", action="store_true", help="leave out conversations that DIR holds already")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--server", metavar="URL", help="hold them in real time on a running server, over a "
+                         "WebSocket, e.g. http://127.0.0.1:8765; --seed is then of the network's chance")
+    instead.add_argument("--recorded", metavar="FROM", help="hold none: judge those that the folder FROM holds by what "
+                         "the scripts expect now")
+    live = parser.add_argument_group("with --server", "A conversation's folder gets way.json too: what the network "
+                                     "lost and delayed.")
+    live.add_argument("--delay-ms", type=float, default=0.0, metavar="MS", help="of everything, each way (default: 0)")
+    live.add_argument("--jitter-ms", type=float, default=0.0, metavar="MS", help="more delay, up to this (default: 0)")
+    live.add_argument("--loss", type=float, default=0.0, metavar="SHARE", help="of the frames of 20 ms, each way, that "
+                      "are replaced by silence, e.g. 0.05 (default: 0)")
+    live.add_argument("--token", help="the server's secret (better: the environment's OMNI_TOKEN)")
+    live.add_argument("--insecure", action="store_true", help="accept the server's self-signed certificate")
     _add_model(parser)
     parser.set_defaults(call=call)
 

@@ -21,7 +21,17 @@ def _portaudio() -> bool:
     return True
 
 
-_PROBES["portaudio"] = _portaudio
+def _flite() -> bool:
+    from omni.base.errors import OmniError
+    from omni.data.flite import Flite
+    try:
+        Flite("slt")
+    except OmniError:
+        return False
+    return True
+
+
+_PROBES["portaudio"], _PROBES["flite"] = _portaudio, _flite
 
 
 def need(what: str) -> str:

@@ -44,8 +44,8 @@ PLACES = {
     "pipecat": set(),                       # only a file of its package is read
     "peft": {"model", "train"},
     "safetensors": {"model", "train"},
-    # shells only; within evaluate that is a runner against a live server, of which there is none yet
-    "asyncio": {"session/session", "engine/worker", "transport", "serve", "cli"},
+    # shells only; within evaluate that is the runner against a live server
+    "asyncio": {"session/session", "engine/worker", "transport", "serve", "evaluate/live", "cli"},
     "aiohttp": {"transport", "serve"},
     "aiortc": {"transport"},
     "websockets": {"transport"},

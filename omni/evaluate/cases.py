@@ -201,10 +201,13 @@ class _Trace:
         self._open_word = True
 
     def _end_speak(self, event: dict) -> None:
-        """The ramp of a cut is not in the trace; the word that it broke off ends with it."""
+        """Where a trace does not tell the end of a cut's ramp, the word that it broke off does."""
         start, end = self.replies[-1].start, _sample(event["at"])
-        heard_to = max((w.end for w in self.words if w.start >= start and w.cut), default=end)
-        self.replies[-1] = Floor(start, end, max(end, heard_to), event["reason"])
+        if "silent" in event:
+            silent_at = _sample(event["silent"])
+        else:
+            silent_at = max((w.end for w in self.words if w.start >= start and w.cut), default=end)
+        self.replies[-1] = Floor(start, end, max(end, silent_at), event["reason"])
         self._open_word = False
 
 

@@ -23,6 +23,7 @@ class Reply:
 
     Attributes:
         silent_at: one past the last sample of a cut reply's ramp; equals `end` for one that finished.
+        reason: why it ended; None while it goes on, and where a server does not tell.
         pieces: what of it began to sound.
         unheard: pieces decided on that never began to sound.
     """
@@ -125,8 +126,9 @@ class Record:
     def events(self, num_samples: int) -> list[dict]:
         """What happened in the first `num_samples`, in order of time; instants in seconds.
 
-        The texts of the `agent_text` events, joined, are `heard_text(num_samples)`. Captions of the last block are
-        known when it has ended and are put at the end of the recording at the latest.
+        The texts of the `agent_text` events, joined, are `heard_text(num_samples)`; `agent_cut` is a piece that was
+        broken off too early to be heard. Captions of the last block are known when it has ended and are put at the end
+        of the recording at the latest.
         """
         seconds = self.timebase.to_seconds
         timed: list[tuple[int, int, dict]] = []
@@ -135,7 +137,12 @@ class Record:
                 timed.append((reply.start, 1, {"type": "start_speak"}))
             if reply.end is not None and reply.end < num_samples:
                 unheard = reply.unheard + sum(not self._was_heard(p) for p in reply.pieces)
-                timed.append((reply.end, 3, {"type": "end_speak", "reason": reply.reason, "unheard": unheard}))
+                timed.append((reply.end, 3, {"type": "end_speak", "reason": reply.reason, "unheard": unheard,
+                                             "silent": seconds(reply.silent_at)}))
+            for piece in (_clip(p, num_samples) for p in reply.pieces if p.start < num_samples):
+                if not self._was_heard(piece):
+                    timed.append((piece.start, 2, {"type": "agent_cut", "text": piece.text,
+                                                   "from": seconds(piece.start), "to": seconds(piece.end)}))
         for piece in self.heard(num_samples):
             timed.append((piece.start, 2, {"type": "agent_text", "text": piece.text, "from": seconds(piece.start),
                                            "to": seconds(piece.end), "cut": piece.cut}))

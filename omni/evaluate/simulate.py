@@ -28,6 +28,8 @@ from omni.evaluate.timeline import draw
 from omni.evaluate.user import User, make_echo
 from omni.evaluate.verdicts import TurnSpan, Verdict, judge
 
+BATCH = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -191,43 +193,76 @@ def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: i
         path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def main(args) -> int:
-    """The command: 0 if every expectation was met, 1 if not; a wrong script raises."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one command is to do.
+
+    Attributes:
+        scripts: as they were named, with what stands in them.
+        alone: it is one conversation, whose files lie in the folder itself.
+        todo: folder and task of every conversation.
+        skipped: how many were there already.
+    """
+
+    scripts: list[tuple[Path, Scenario]]
+    alone: bool
+    todo: list[tuple[Path, Task]]
+    skipped: int
+
+
+def plan(args, model: str | None) -> Work:
+    """The conversations that the flags ask for.
+
+    Args:
+        model: who holds them, by which --resume knows those that are there; None if nothing is to be run.
+
+    Raises:
+        ScriptError: a script is wrong, or something that it needs to be run is missing.
+    """
     scripts = [(resolve_script(name), load_scenario(resolve_script(name))) for name in args.scripts]
-    for script, scenario in scripts:      # what is missing is told before a model is loaded
-        check(scenario, script)
     out = Path(args.out)
     alone = len(scripts) == 1 and scripts[0][1].variants == 1
-    folders: dict[int, Path] = {}
-    tasks: list[Task] = []
+    todo: list[tuple[Path, Task]] = []
     for script, scenario in scripts:
+        if model is not None:
+            check(scenario, script)
         for variant in range(scenario.variants):
             folder = out if alone else out / script.stem / f"{variant:03d}"
             task = Task(concrete(scenario, variant), script, args.seed + variant)
-            if not (args.resume and already(folder, task, args.model)):
-                folders[id(task)] = folder
-                tasks.append(task)
-    skipped = sum(scenario.variants for _, scenario in scripts) - len(tasks)
-    engine, _ = load_engine(args.model, args.device, args.threads, capacity=min(args.batch, max(len(tasks), 1)))
+            if not (args.resume and model is not None and already(folder, task, model)):
+                todo.append((folder, task))
+    return Work(scripts, alone, todo, sum(scenario.variants for _, scenario in scripts) - len(todo))
+
+
+def main(args) -> int:
+    """The command: 0 if every expectation was met, 1 if not; a wrong script raises."""
+    work = plan(args, args.model)   # what is missing is told before a model is loaded
+    folders, tasks = {id(task): folder for folder, task in work.todo}, [task for _, task in work.todo]
+    engine, _ = load_engine(args.model, args.device, args.threads, capacity=min(args.batch or BATCH, len(tasks) or 1))
     size = engine.timebase.block_samples / engine.timebase.sample_rate_hz
     total = sum(-(-task.scenario.length_s // size) for task in tasks)
     outcomes: list[tuple[Task, Outcome]] = []
-    with tqdm(total=int(total), unit="block", desc="conversations", disable=alone, leave=False) as bar:
+    with tqdm(total=int(total), unit="block", desc="conversations", disable=work.alone, leave=False) as bar:
         for task, outcome in simulate_all(engine, tasks, bar.update):
             folder = folders[id(task)]
             write_outcome(folder, task.scenario, outcome, seed=task.seed, model=args.model)
             if args.listen:
                 write_page(folder, task.scenario.title)
             outcomes.append((task, outcome))
-    if alone:
+    return tell(work, outcomes)
+
+
+def tell(work: Work, outcomes: list[tuple[Task, Outcome]]) -> int:
+    """Say what came of it; the command's exit code."""
+    if work.alone:
         for verdict in outcomes[0][1].verdicts if outcomes else ():
             print(f"{'held  ' if verdict.held else 'FAILED'}  {verdict.expected}: {verdict.detail}")
-    for script, scenario in scripts:
+    for script, scenario in work.scripts:
         verdicts = [v for task, outcome in outcomes if task.script == script for v in outcome.verdicts]
         met = sum(v.held for v in verdicts)
         print(f"{scenario.title}: {met} of {len(verdicts)} expectations held", file=sys.stderr)
-    if skipped:
-        print(f"{skipped} conversations were there already", file=sys.stderr)
+    if work.skipped:
+        print(f"{work.skipped} conversations were there already", file=sys.stderr)
     return 0 if all(outcome.held for _, outcome in outcomes) else 1
 
 

@@ -1,7 +1,8 @@
 """A conversation on a server, seen as if it were a session here: our own client of the WebSocket protocol.
 
 It has the methods of `omni.session.session.Session` that transports use, and gives its sink the same events, so that
-whoever talks needs not know where the model runs.
+whoever talks needs not know where the model runs. A server without the omni.* extension tells less: audio, whose place
+is counted, and transcripts; it is sent no reports.
 """
 
 import asyncio
@@ -47,11 +48,22 @@ def address(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 
 
+def public(url: str) -> str:
+    """The address without what may be secret in it (user, password, query): for messages and files.
+
+    Raises:
+        ServerError: as `address`.
+    """
+    parts = urlsplit(address(url))
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
 class RemoteConversation:
     """One session on a server.
 
     Attributes:
         lost: events of microphone audio dropped because the network stood still.
+        extended: whether the server has the omni.* extension; known once the session has started.
     """
 
     def __init__(self, url: str, sink: Callable[[base.SessionEvent], None], *, token: str | None = None,
@@ -66,7 +78,9 @@ class RemoteConversation:
             ServerError: `url` is no address.
         """
         self.lost = 0
+        self.extended = True
         self._url = address(url)
+        self._name = public(url)
         self._sink = sink
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._instructions = instructions
@@ -77,6 +91,7 @@ class RemoteConversation:
         self._closed: base.SessionClosed | None = None
         self._ended = asyncio.Event()
         self._started = False
+        self._received = 0          # samples of audio, which are its place where the server does not tell it
         self._epoch = 0
         self._last_words = ""       # why the server is about to end the session
         self._next: server_events.OmniAudio | None = None
@@ -94,22 +109,22 @@ class RemoteConversation:
                 self._url, additional_headers=self._headers, compression=None, max_size=limits.MAX_MESSAGE_BYTES,
                 ssl=self._tls(), open_timeout=START_S, user_agent_header="omni")
         except InvalidStatus as error:
-            raise ServerError(f"{self._url} refuses: {_words(error)}") from None
+            raise ServerError(f"{self._name} refuses: {_words(error)}") from None
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-            raise ServerError(f"{self._url} cannot be reached: {_why(error)}") from None
+            raise ServerError(f"{self._name} cannot be reached: {_why(error)}") from None
         try:
-            omni = wire_session.ClientConfig(omni=wire_session.OmniExtension(events="all"))
-            await self._socket.send(encode_client(client_events.SessionStart(session=wire_session.SessionConfig(
-                model="omni", instructions=self._instructions or None, audio=wire_session.Audio(format=FORMAT),
-                client=omni))))
+            await self._ask()
             async with asyncio.timeout(START_S):
                 while not self._started:
+                    asked = self.extended
                     self._receive(await self._socket.recv())
+                    if asked and not self.extended and not self._started:
+                        await self._ask()       # it does not know the extension
         except TimeoutError:
             await self._abandon()
-            raise ServerError(f"{self._url} did not start a session within {START_S:g} s") from None
+            raise ServerError(f"{self._name} did not start a session within {START_S:g} s") from None
         except ConnectionClosed as error:
-            raise ServerError(f"{self._url} refuses: {_closing(error)}") from None
+            raise ServerError(f"{self._name} refuses: {_closing(error)}") from None
         except BaseException:
             await self._abandon()
             raise
@@ -153,12 +168,19 @@ class RemoteConversation:
 
     def report_played(self, at: int) -> None:
         """Everything before sample `at` of the conversation's clock has been played."""
-        self._send(client_events.OmniPlayback(played_ms=self._timebase.to_ms(at)))
+        if self.extended:
+            self._send(client_events.OmniPlayback(played_ms=self._timebase.to_ms(at)))
 
     def discard(self, epoch: int, num_samples: int) -> None:
         """The protocol has no word for it: the server learns it from the reports."""
 
     # ---- inside
+
+    async def _ask(self) -> None:
+        omni = wire_session.ClientConfig(omni=wire_session.OmniExtension(events="all")) if self.extended else None
+        await self._socket.send(encode_client(client_events.SessionStart(session=wire_session.SessionConfig(
+            model="omni", instructions=self._instructions or None, audio=wire_session.Audio(format=FORMAT),
+            client=omni))))
 
     def _send(self, event: client_events.ClientEvent) -> None:
         if not self._started or self._closed is not None:
@@ -195,9 +217,12 @@ class RemoteConversation:
         except WireError as error:
             if error.code == "unknown_event":
                 return      # a newer server has more events
-            raise ServerError(f"{self._url} does not speak the protocol: {error}") from None
+            raise ServerError(f"{self._name} does not speak the protocol: {error}") from None
         if not self._started and isinstance(event, server_events.Error):
-            raise ServerError(f"{self._url} refuses: {event.error.message}")
+            if self.extended and event.error.code == "unknown_parameter":
+                self.extended = False
+                return
+            raise ServerError(f"{self._name} refuses: {event.error.message}")
         if isinstance(event, server_events.OmniAudio):
             self._next = event
         elif isinstance(event, server_events.SessionClosed):
@@ -210,11 +235,14 @@ class RemoteConversation:
         match event:
             case server_events.SessionStarted():
                 self._started = True
+                self.extended = event.session.client is not None and event.session.client.omni is not None
                 return base.SessionStarted(event.session.id, event.session.expires_at, {"model": event.session.model})
-            case server_events.OutputAudioDelta() if self._next is not None:
-                here, self._next = self._next, None
-                return base.AudioReady(samples(here.start_ms), audio.decode_audio(event.delta, FORMAT), here.epoch,
-                                       samples(here.tail_ms))
+            case server_events.OutputAudioDelta():
+                block, here, self._next = audio.decode_audio(event.delta, FORMAT), self._next, None
+                at, self._received = self._received, self._received + len(block)
+                if here is None:
+                    return base.AudioReady(at, block, self._epoch)
+                return base.AudioReady(samples(here.start_ms), block, here.epoch, samples(here.tail_ms))
             case server_events.OutputTranscriptDelta():
                 return base.AgentText(event.delta, samples(event.start_ms), samples(event.end_ms), self._epoch)
             case server_events.InputTranscriptDelta():

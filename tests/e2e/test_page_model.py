@@ -14,7 +14,9 @@ from conftest import need
 from omni.audio.files import read_audio, write_wav
 from omni.audio.resampling import Resampler
 from omni.base.config import build, data_path
+from omni.data.skills.orders import vocabulary
 from omni.engine.worker import EngineWorker
+from omni.evaluate.recogniser import Recogniser
 from omni.serve.command import serving
 from omni.serve.config import ServeConfig
 
@@ -61,17 +63,11 @@ async def talk(browser, url):
 
 
 def spoken_words(voice: Recording, from_ms: float) -> str:
-    """What an independent recogniser hears in the voice after this page time."""
-    from pocketsphinx import Decoder
-
+    """What an independent recogniser, choosing among the words of orders, hears in the voice after this page time."""
     resampler = Resampler(voice.rate_hz, RATE_HZ)
     tail = voice.samples[int((from_ms - voice.start_ms) / 1000 * voice.rate_hz):].astype(np.float32)
     samples = np.concatenate([resampler.process(tail), resampler.flush()])
-    decoder = Decoder(samprate=RATE_HZ, loglevel="FATAL")
-    decoder.start_utt()
-    decoder.process_raw((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
-    decoder.end_utt()
-    return decoder.hyp().hypstr if decoder.hyp() else ""
+    return Recogniser(word for text in vocabulary() for word in text.replace(",", " ").split()).hear(samples)
 
 
 def question_end_ms(heard: Recording, before_ms: float) -> float:
@@ -108,9 +104,7 @@ async def test_an_order_is_answered_aloud(tmp_path, capsys):
     with capsys.disabled():
         print(f"\nend of question -> first audible answer {answered - asked:.0f} ms; {print_way}\n"
               f"captions: {caption!r}; recogniser: {words!r}")
-    # What it says is the model card's matter; that the answer is prompt, audible and captioned is the page's.
-    assert len(caption.split()) > 4
-    assert words
+    assert "cappuccino" in caption and "cappuccino" in words, "the drink is read back, and understood by somebody else"
     assert answered - asked < 1_500
 
 
@@ -127,13 +121,8 @@ async def test_a_spoken_stop_reaches_a_story(tmp_path, capsys):
     story = voice.onset_ms(AUDIBLE)
     stop = heard.onset_ms(0.2 * float(heard.levels().max()), after_ms=story + 1_000)
     yielded = [event["at"] - stop for event in floors if event.get("reason") == "interrupted" and event["at"] > stop]
+    assert story < stop and yielded, "the story was running, and it fell silent before its end"
+    silent = voice.quiet_ms(AUDIBLE, after_ms=stop, for_ms=800)
     with capsys.disabled():
-        # How often it yields is measured over many voices by the panel; here one is followed to the listener's ear.
-        if yielded:
-            silent = voice.quiet_ms(AUDIBLE, after_ms=stop, for_ms=800)
-            print(f"\ninterruption -> silence {silent - stop:.0f} ms; stop -> floor given up {yielded[0]:.0f} ms")
-        else:
-            print("\nthe model held the floor over this \"stop\"")
-    assert story < stop
-    if yielded:
-        assert 0 < silent - stop < 2_500
+        print(f"\ninterruption -> silence {silent - stop:.0f} ms; stop -> floor given up {yielded[0]:.0f} ms")
+    assert 0 < silent - stop < 2_500

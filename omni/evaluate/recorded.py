@@ -1,0 +1,109 @@
+"""`omni simulate --recorded DIR`: conversations that lie on disk, judged by what their scripts expect now."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from omni.base.errors import MediaError
+from omni.base.timebase import TINY
+from omni.evaluate.cases import load_case
+from omni.evaluate.listen import write_page
+from omni.evaluate.record import Caption, Piece, Record, Reply
+from omni.evaluate.scenario import Scenario
+from omni.evaluate.simulate import Outcome, Task, plan, tell, write_outcome
+from omni.evaluate.verdicts import judge
+from omni.session.playback import LEAST_CUT_MS
+
+
+def judge_again(scenario: Scenario, folder: Path) -> Outcome:
+    """The verdicts of a script on the conversation in a folder (conversation.wav, trace.jsonl); nothing is run.
+
+    Turns lie where the trace says; what the script now says of their kind, text and answer counts. Instants of a trace
+    are rounded to a tenth of a millisecond, so times may be one sample off.
+
+    Raises:
+        MediaError: a file is missing or cannot be used.
+    """
+    case = load_case(folder)
+    record = load_record(folder)
+    written = {turn.name: turn for turn in scenario.user}
+    turns = []
+    for span in sorted(case.turns, key=lambda span: span.start):
+        if (turn := written.get(span.name)) is not None:
+            span = replace(span, kind=turn.kind or span.kind, text=turn.text or span.text,
+                           answer=turn.answer or span.answer)
+        turns.append(span)
+    verdicts = judge(scenario.expect, record, {span.name: span for span in turns}, case.num_samples)
+    return Outcome(case.user, case.agent, record, tuple(turns), tuple(verdicts))
+
+
+def load_record(folder: Path) -> Record:
+    """The record that a trace was written from, as far as its recording goes.
+
+    Raises:
+        MediaError: it is missing or is no trace.
+    """
+    record = Record(TINY)
+    try:
+        lines = (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(f"{folder.name}/trace.jsonl: cannot be read") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            _add(record, json.loads(line))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise MediaError(f"{folder.name}/trace.jsonl:{number}: no event of a conversation") from error
+    return record
+
+
+def _add(record: Record, event: dict) -> None:
+    """One line. What was heard stays heard: rounding moves no cut word over the border of 80 ms."""
+    least = TINY.from_ms(LEAST_CUT_MS)
+    match event["type"]:
+        case "start_speak":
+            record.replies.append(Reply(_sample(event["at"])))
+        case "agent_text":
+            start, end = _sample(event["from"]), _sample(event["to"])
+            piece = Piece(event["text"], start, max(end, start + least) if event["cut"] else end, event["cut"])
+            record.replies[-1].pieces.append(piece)
+        case "agent_cut":
+            start, end = _sample(event["from"]), _sample(event["to"])
+            record.replies[-1].pieces.append(Piece(event["text"], start, min(end, start + least - 1), cut=True))
+            record.replies[-1].unheard -= 1     # `Record.events` counts it again
+        case "end_speak":
+            reply = record.replies[-1]
+            reply.end, reply.reason = _sample(event["at"]), event["reason"]
+            broken_off = max((p.end for p in reply.pieces if p.cut), default=reply.end)
+            reply.silent_at = _sample(event["silent"]) if "silent" in event else max(reply.end, broken_off)
+            reply.unheard += event.get("unheard", 0)
+        case "user_text":
+            record.captions.append(Caption(event["text"], _sample(event["at"])))
+        case "summary":
+            record.num_blocks = event["blocks"]
+
+
+def main(args) -> int:
+    """The command: 0 if every expectation was met, 1 if not; a conversation that is missing raises."""
+    work = plan(args, None)
+    source = Path(args.recorded)
+    outcomes: list[tuple[Task, Outcome]] = []
+    for folder, task in work.todo:
+        there = source / folder.relative_to(args.out)
+        try:
+            outcome = judge_again(task.scenario, there)
+        except MediaError as error:
+            raise MediaError(f"{there}: {error}") from error
+        try:
+            held = json.loads((there / "verdicts.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            held = {}       # another agent's: what was recorded and heard is all there is
+        write_outcome(folder, task.scenario, outcome, seed=held.get("seed", task.seed),
+                      model=held.get("model", "recorded"))
+        if args.listen:
+            write_page(folder, task.scenario.title)
+        outcomes.append((task, outcome))
+    return tell(work, outcomes)
+
+
+def _sample(seconds: float) -> int:
+    return round(seconds * TINY.sample_rate_hz)
