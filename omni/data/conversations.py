@@ -104,9 +104,9 @@ class Conversation:
 
 
 # what happens between turns, and during a reply that is long enough
-_BETWEEN = {"turn": 0.64, "sound": 0.06, "other": 0.17, "backchannel": 0.03, "word": 0.03, "stop": 0.02,
+_BETWEEN = {"turn": 0.56, "sound": 0.07, "other": 0.24, "backchannel": 0.03, "word": 0.03, "stop": 0.02,
             "silence": 0.05}
-_DURING = {"none": 0.42, "stop": 0.17, "turn": 0.14, "backchannel": 0.14, "other": 0.06, "sound": 0.07}
+_DURING = {"none": 0.36, "stop": 0.17, "turn": 0.14, "backchannel": 0.14, "other": 0.07, "sound": 0.12}
 
 
 def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker) -> Conversation:

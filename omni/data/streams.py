@@ -22,6 +22,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
+TICS = ("person_sneeze",)  # sounds of people that mean nothing
 _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
 
 
@@ -208,18 +209,19 @@ class SoundSource:
                 self.pools["word" if u.skill == "words" else u.skill].append(u)
         self.digits = [u for u in self.pools["word"] if u.source == "speech_commands"
                        and u.text in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")]
-        self.sounds = _clips(root, dev)
+        self.sounds, self.tics = _clips(root, dev), _clips(root, dev, TICS)
+        self.readers = [u for u in self.pools["other"] if ":" not in u.source]
         self.shares = {"orders": 0.5, "readback": 0.17, "sums": 0.1, "stories": 0.1, "smalltalk": 0.09, "unknown": 0.04}
 
     def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
         """See `omni.data.conversations.Source`."""
         if kind == "sound":
-            clip = rng.choice(self.sounds)
+            clip = rng.choice(self.tics if rng.random() < 0.3 else self.sounds)
             start = rng.randrange(max(1, len(clip) - 16_000))
             clip = clip[start:start + rng.randrange(8000, 32_000)]
             return SoundLine(clip, "", "", "sound", len(clip))
         if kind != "turn":
-            pool = self.pools[kind]
+            pool = self.readers if kind == "other" and self.readers and rng.random() < 0.5 else self.pools[kind]
             return self._line(rng.choice(pool), rng) if pool else None
         skill = rng.choices(list(self.shares), list(self.shares.values()))[0]
         if skill == "readback" and self.digits and rng.random() < 0.2:
@@ -249,11 +251,11 @@ class SoundSource:
         return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts)
 
 
-def _clips(root: Path, dev: bool) -> list[np.ndarray]:
-    """Sound events as int16; one that the decoder refuses is left out and said so."""
+def _clips(root: Path, dev: bool, classes: tuple[str, ...] | None = None) -> list[np.ndarray]:
+    """Sound events as int16, of all classes or of some; one that the decoder refuses is left out and said so."""
     clips = []
     for r in recordings.sounds(root):
-        if r.dev == dev:
+        if r.dev == dev and (classes is None or r.text in classes):
             try:
                 clips.append((recordings.read(r.path) * 32767).astype(np.int16))
             except MediaError as error:

@@ -63,12 +63,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ears", type=Path)
     parser.add_argument("--words", type=Path)
     parser.add_argument("--voice", type=Path, help="take the mouth of this run instead of the words run's")
+    parser.add_argument("--init", type=Path, help="go on from this run of the stage, with a new schedule")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=45)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lr", type=float, default=8e-4)
     parser.add_argument("--blocks", type=int, default=250)
     parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=0, help="of the conversations")
     parser.add_argument("--drills", type=int, default=2, help="rows of each batch that are turn upon turn")
     args = parser.parse_args(argv)
     torch.manual_seed(1)
@@ -88,8 +90,10 @@ def main(argv: list[str] | None = None) -> None:
         with torch.no_grad():
             model.connector.spell.weight.copy_(model.encoder.caption.weight)
             model.connector.spell.bias.copy_(model.encoder.caption.bias)
+    if args.init:
+        lesson.load_state_dict(load_file(args.init / "model.safetensors"))
     freeze_voice(model)
-    stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, 0,
+    stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, args.seed,
                                 drills=args.drills)
     data = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     config = loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads, checkpoint_minutes=4)
