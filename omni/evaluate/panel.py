@@ -130,7 +130,10 @@ def quantiles(values: list[float]) -> list[int]:
 
 
 def floor(engine: Engine, root: Path, num_voices: int = 20) -> dict:
-    """One story, and four kinds of event over it, each in `num_voices` unseen voices: how often does it yield?"""
+    """One story, and kinds of event over it, each in `num_voices` unseen voices: how often does it yield?
+
+    "stop (real)" are single words of people held out of training, so many as there are.
+    """
     rng = random.Random(99)
     asker = voices.Voice("flite", "kal16", 100, 0)
     ask = normalise(voices.speak("tell me a story", asker))
@@ -144,6 +147,8 @@ def floor(engine: Engine, root: Path, num_voices: int = 20) -> dict:
         clip = sneezes[i % len(sneezes)]
         a, b = active_span((clip * 32767).astype(np.int16))
         kinds["cough"].append(normalise(clip[a:min(b, a + RATE_HZ)]) * rng.uniform(0.5, 1.0))
+    real = [r for r in recordings.speech(root) if r.dev and r.text == "stop"]
+    kinds["stop (real)"] = [normalise(recordings.read(r.path)) for r in real]
     report: dict = {}
     when = 0.4 + len(ask) / RATE_HZ + 5.0
     for kind, events in kinds.items():

@@ -109,7 +109,7 @@ async def test_an_order_is_answered_aloud(tmp_path, capsys):
 
 
 async def test_a_spoken_stop_reaches_a_story(tmp_path, capsys):
-    microphone = room(tmp_path / "room.wav", (5.0, "story.flac"), (11.0, "stop_loud.flac"), seconds=20)
+    microphone = room(tmp_path / "room.wav", (5.0, "story.flac"), (11.0, "stop.flac"), seconds=20)
     async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
         page = await talk(browser, url)
         await page.until("document.querySelector('.lane.omni .said p')?.innerText.split(' ').length > 4", 25)
