@@ -19,7 +19,7 @@ PIECES = Pieces(skills.vocabulary())
 @pytest.fixture(scope="module")
 def talks() -> list[Conversation]:
     rng, speaker = random.Random(0), TextSpeaker(PIECES)
-    return [build(rng, 300, TextSource(), speaker) for _ in range(60)]
+    return [build(rng, 300, TextSource(), speaker) for _ in range(100)]
 
 
 def _speaking(talk: Conversation) -> np.ndarray:
