@@ -179,8 +179,8 @@ def _add_train(commands) -> None:
     stages = {"bank": "omni.data.bank", "ears": "omni.train.ears", "voice": "omni.train.voice",
               "wordings": "omni.train.wordings", "words": "omni.train.words", "duplex": "omni.train.duplex"}
     parser = commands.add_parser("train", help="train a model, stage by stage", description="Train a model, stage by "
-                                 "stage: bank (utterances on disk), ears, voice, words, duplex. `omni train STAGE "
-                                 "--help` lists a stage's options. Set OMNI_DATA_DIR to the real recordings.")
+                                 "stage: bank (utterances on disk), ears, wordings, voice, words, duplex. `omni train "
+                                 "STAGE --help` lists a stage's options. Set OMNI_DATA_DIR to the real recordings.")
     parser.add_argument("stage", choices=stages)
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the stage")
 
