@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from omni.data import recordings, skills, voices
-from omni.data.skills import orders, smalltalk, unknown
+from omni.data import held_out, recordings, skills, voices
+from omni.data.skills import chatter, orders, smalltalk
 
 BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "really", "ah", "mhm", "yes", "sure", "hm",
                 "oh yeah", "wow", "nice", "got it"]
@@ -42,15 +42,14 @@ class Utterance:
 
 def _draw(rng: random.Random) -> tuple[str, str, str, dict]:
     kind = rng.random()
-    if kind < 0.74:
+    if kind < 0.66:
         e = skills.exchange(rng)
         return e.user, e.reply, e.skill, e.facts
-    if kind < 0.84:
+    if kind < 0.75:
         return rng.choice(BACKCHANNELS), "", "backchannel", {}
-    if kind < 0.93:
+    if kind < 0.84:
         return rng.choice(STOPS), "", "stop", {}
-    text = unknown.question(rng) if rng.random() < 0.5 else orders.wording(rng, orders.draw_slots(rng))
-    return "so then she said " + text + rng.choice([" and he laughed", " you know", " yesterday"]), "", "other", {}
+    return chatter.text(rng), "", "other", {}
 
 
 def _synthesise(task: tuple[int, int]) -> list[tuple[np.ndarray, dict]]:
@@ -117,7 +116,11 @@ def build(folder: Path, count: int, seed: int = 0, processes: int = 2) -> None:
 
 
 def load(folder: Path) -> list[Utterance]:
-    """Map a bank into memory, with the words that stage "wordings" found for real orders, if it ran."""
+    """Map a bank into memory, with the words that stage "wordings" found for real orders, if it ran.
+
+    Raises:
+        OmniError: a line says what is held out for evaluation.
+    """
     audio = np.memmap(folder / "audio.i16", np.int16, mode="r")
     found, wordings = [], {}
     if (folder / WORDINGS).exists():
@@ -125,6 +128,7 @@ def load(folder: Path) -> list[Utterance]:
         wordings = {line["name"]: line["text"] for line in lines}
     with open(folder / "lines.jsonl", encoding="utf-8") as lines:
         for line in map(json.loads, lines):
+            held_out.check(line["text"])
             samples = audio[line["start"]:line["start"] + line["count"]]
             name = line.get("name", "")
             found.append(Utterance(samples, line["text"] or wordings.get(name), line["reply"], line["skill"],

@@ -106,7 +106,7 @@ class Conversation:
 # what happens between turns, and during a reply that is long enough
 _BETWEEN = {"turn": 0.56, "sound": 0.07, "other": 0.24, "backchannel": 0.03, "word": 0.03, "stop": 0.02,
             "silence": 0.05}
-_DURING = {"none": 0.36, "stop": 0.17, "turn": 0.14, "backchannel": 0.14, "other": 0.07, "sound": 0.12}
+_DURING = {"none": 0.3, "stop": 0.18, "turn": 0.14, "backchannel": 0.13, "other": 0.13, "sound": 0.12}
 
 
 def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker) -> Conversation:

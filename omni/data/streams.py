@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import soxr
 import torch
 from scipy.signal import fftconvolve
 from torch.utils.data import IterableDataset
 
 from omni.base.errors import MediaError
-from omni.data import bank, conversations, recordings, skills
+from omni.data import bank, conversations, held_out, recordings, skills
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, Conversation
-from omni.data.skills import orders, unknown
+from omni.data.skills import chatter
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
@@ -22,6 +23,8 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
+RATE_HZ = conversations.RATE_HZ
+PEOPLE = 0.4  # share of real recordings in lines that are no turns
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
 _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
 
@@ -60,12 +63,12 @@ class TextSource:
         elif kind == "backchannel":
             text = rng.choice(bank.BACKCHANNELS)
         elif kind == "other":
-            words = unknown.question(rng) if rng.random() < 0.5 else orders.wording(rng, orders.draw_slots(rng))
-            text = "so then she said " + words + rng.choice([" and he laughed", " you know", " yesterday"])
+            text = chatter.text(rng)
         elif kind == "word":
             text = rng.choice(["bed", "cat", "down", "happy", "off", "on", "up", "left", "go", "house", "wow"])
         else:
             text = ""
+        held_out.check(text)
         seconds = max(0.3, len(text) * rng.uniform(0.052, 0.085)) / self.pace
         return TextLine(text, reply, skill, int(seconds * conversations.RATE_HZ))
 
@@ -210,7 +213,7 @@ class SoundSource:
         self.digits = [u for u in self.pools["word"] if u.source == "speech_commands"
                        and u.text in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")]
         self.sounds, self.tics = _clips(root, dev), _clips(root, dev, TICS)
-        self.readers = [u for u in self.pools["other"] if ":" not in u.source]
+        self.people = {k: [u for u in pool if ":" not in u.source] for k, pool in self.pools.items()}
         self.shares = {"orders": 0.5, "readback": 0.17, "sums": 0.1, "stories": 0.1, "smalltalk": 0.09, "unknown": 0.04}
 
     def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
@@ -221,8 +224,9 @@ class SoundSource:
             clip = clip[start:start + rng.randrange(8000, 32_000)]
             return SoundLine(clip, "", "", "sound", len(clip))
         if kind != "turn":
-            pool = self.readers if kind == "other" and self.readers and rng.random() < 0.5 else self.pools[kind]
-            return self._line(rng.choice(pool), rng) if pool else None
+            pool = self.people[kind] if self.people[kind] and rng.random() < PEOPLE else self.pools[kind]
+            line = self._line(rng.choice(pool), rng) if pool else None
+            return _excerpt(line, rng) if line is not None and kind == "other" and rng.random() < 0.5 else line
         skill = rng.choices(list(self.shares), list(self.shares.values()))[0]
         if skill == "readback" and self.digits and rng.random() < 0.2:
             return self._strung(rng)
@@ -246,7 +250,10 @@ class SoundSource:
     def _line(self, u: bank.Utterance, rng: random.Random, pause: bool = False) -> SoundLine:
         a, b = active_span(u.samples)
         samples = u.samples[a:b]
-        if pause and len(samples) > 24_000 and rng.random() < 0.15:
+        if ":" not in u.source and rng.random() < 0.35:  # real people are few: some speak at another speed
+            speed = rng.uniform(0.9, 1.12)
+            samples = soxr.resample(samples, RATE_HZ, RATE_HZ / speed).astype(np.int16)
+        if pause and len(samples) > 24_000 and rng.random() < 0.2:
             samples = _hesitate(samples, rng)
         return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts)
 
@@ -261,6 +268,14 @@ def _clips(root: Path, dev: bool, classes: tuple[str, ...] | None = None) -> lis
             except MediaError as error:
                 warnings.warn(f"left out: {error}", stacklevel=2)
     return clips
+
+
+def _excerpt(line: SoundLine, rng: random.Random) -> SoundLine:
+    """At least a second of a line, from anywhere; its words are not known then."""
+    count = rng.randrange(RATE_HZ, max(line.num_samples, RATE_HZ + 1))
+    start = rng.randrange(max(line.num_samples - count, 1))
+    samples = line.samples[start:start + count]
+    return SoundLine(samples, None, line.reply, line.skill, len(samples))
 
 
 def _hesitate(samples: np.ndarray, rng: random.Random) -> np.ndarray:

@@ -6,8 +6,9 @@
 
 A set is a YAML file in a folder `sets` beside the script, or among the project's own. Its items are all of its
 `recordings` (a source below OMNI_DATA_DIR; only the development part, which training never hears), `sounds` (classes,
-likewise), `texts` and `files`; a set with `skills` makes texts and their right answers up. Texts are spoken by
-synthetic voices of the development set (another engine, accent or variant than in training) and kept in a cache.
+likewise), `texts`, `lines` (texts with their right answers) and `files`; a set with `skills` makes lines up. They are
+spoken by synthetic voices of the development set (another engine, accent or variant than in training) and kept in a
+cache. The sets named unseen_... hold wordings that training never has: see `omni.data.held_out`.
 """
 
 import hashlib
@@ -31,6 +32,14 @@ RATE_HZ = 16_000
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenLine:
+    """A text, and the phrases that a right answer to it holds."""
+
+    text: str
+    answer: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ItemSet:
     """What a set file says.
 
@@ -38,7 +47,7 @@ class ItemSet:
         kind: what its items are to the agent, as in `omni.evaluate.scenario.Turn`.
         recordings: a source of real speech, e.g. "coffee_orders" or "read_sentences".
         sounds: classes of sound events.
-        texts: lines to speak.
+        texts: what to speak; `lines`: the same with answers.
         skills: skills whose questions are asked, with their facts as answers.
         files: recordings beside the script or among the project's own.
         beds: names of long recordings of noise below OMNI_DATA_DIR/noise, without suffix.
@@ -49,14 +58,15 @@ class ItemSet:
     recordings: str | None = None
     sounds: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    lines: tuple[WrittenLine, ...] = ()
     skills: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     beds: tuple[str, ...] = ()
     longest_s: float = 60.0
 
     def __post_init__(self):
-        if not (self.recordings or self.sounds or self.texts or self.skills or self.files or self.beds):
-            raise ValueError("the set is empty: give recordings, sounds, texts, skills, files or beds")
+        if not (self.recordings or self.sounds or self.texts or self.lines or self.skills or self.files or self.beds):
+            raise ValueError("the set is empty: give recordings, sounds, texts, lines, skills, files or beds")
         for name in self.skills:
             if name not in skills.names():
                 raise ValueError(f"no skill {name!r}; {config.nearest(name, skills.names())}")
@@ -110,7 +120,8 @@ def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script:
         return Item(exchange.skill, speak(exchange.user, voice), found.kind, exchange.user.lower(),
                     tuple(exchange.facts.values()))
     choices = [*(("recording", r) for r in _recordings(found)), *(("sound", r) for r in _sounds(found)),
-               *(("text", t) for t in found.texts), *(("file", f) for f in found.files),
+               *(("text", WrittenLine(t)) for t in found.texts), *(("text", line) for line in found.lines),
+               *(("file", f) for f in found.files),
                *(("bed", b) for b in found.beds)]
     if not choices:
         raise ScriptError(f"{script.name}: nothing of the set is below OMNI_DATA_DIR")
@@ -118,7 +129,7 @@ def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script:
     if what == "bed":
         return Item(item, recordings.read(recordings.data_dir() / "noise" / f"{item}.flac"), found.kind, "")
     if what == "text":
-        return Item(item, speak(item, voice), found.kind, item)
+        return Item(item.text, speak(item.text, voice), found.kind, item.text.lower(), item.answer)
     if what == "file":
         samples, rate = read_mono(resolve_recording(item, script))
         return Item(item, resample(samples, rate, RATE_HZ), found.kind)
