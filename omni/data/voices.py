@@ -84,11 +84,13 @@ def _espeak() -> Espeak:
 class Spoken:
     """Speech as float32 at 16 kHz, and its phones as (name, first sample, one past the last), pauses left out.
 
-    Names begin with the engine, since each has a phone set of its own: "f:ae" of flite, "e:aI" of espeak-ng.
+    Names begin with the engine, since each has a phone set of its own: "f:ae" of flite, "e:aI" of espeak-ng. `words`
+    are those of the text in the same form; empty where the engine counts words otherwise.
     """
 
     samples: np.ndarray
     phones: tuple[tuple[str, int, int], ...]
+    words: tuple[tuple[str, int, int], ...] = ()
 
 
 def speak(text: str, voice: Voice) -> np.ndarray:
@@ -97,8 +99,9 @@ def speak(text: str, voice: Voice) -> np.ndarray:
 
 
 def speak_aligned(text: str, voice: Voice) -> Spoken:
-    """As `speak`, with the phones' times as the engine planned them."""
-    words = spoken(text).replace("double-you", "double you")
+    """As `speak`, with the times of phones and words as the engine planned them."""
+    parts = [spoken(word).replace("-", " ").split() for word in text.split()]
+    words = " ".join(part for word in parts for part in word)
     if voice.engine == "flite":
         engine = _flite(voice.name)
         engine.configure(voice.rate / 100)
@@ -111,9 +114,19 @@ def speak_aligned(text: str, voice: Voice) -> Spoken:
     if speech.rate_hz != _RATE_HZ:
         samples = soxr.resample(samples, speech.rate_hz, _RATE_HZ)
     first, last = loud_span(samples)
-    phones = [(name, max(round(a * _RATE_HZ) - first, 0), min(round(b * _RATE_HZ), last) - first)
-              for name, a, b in named]
-    return Spoken(samples[first:last].astype(np.float32), tuple((n, a, b) for n, a, b in phones if b > a))
+
+    def placed(spans) -> tuple[tuple[str, int, int], ...]:
+        found = ((name, max(round(a * _RATE_HZ) - first, 0), min(round(b * _RATE_HZ), last) - first)
+                 for name, a, b in spans)
+        return tuple(span for span in found if span[2] > span[1])
+
+    whole = []
+    if len(speech.words) == sum(map(len, parts)):
+        times = iter(speech.words)
+        for word, group in zip(text.split(), parts, strict=True):
+            spans = [next(times) for _ in group]
+            whole.append((word, spans[0][1], spans[-1][2]))
+    return Spoken(samples[first:last].astype(np.float32), placed(named), placed(whole))
 
 
 def loud_span(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> tuple[int, int]:

@@ -72,6 +72,7 @@ class Case:
         replies: when the agent had the floor, in order.
         words: of the agent as far as they were heard, in order.
         captions: what the agent understood, in order; texts are deltas.
+        heard: (first sample of a reply, what the server knows was heard of it), where a network lies between.
         sounds: made from the others. Stretches of 10 ms frames whose root mean square is at least -50 dB of full
             scale; one goes on through a pause of up to 500 ms in which no new reply begins.
 
@@ -86,6 +87,7 @@ class Case:
     replies: tuple[Floor, ...] = ()
     words: tuple[Word, ...] = ()
     captions: tuple[Caption, ...] = ()
+    heard: tuple[tuple[int, str], ...] = ()
     sounds: tuple[Sound, ...] = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -100,6 +102,24 @@ class Case:
     def num_samples(self) -> int:
         """Length of the recordings."""
         return len(self.agent)
+
+    def delayed(self, by: int) -> "Case":
+        """The same conversation with everything that the agent did `by` samples later, and what then lies beyond the
+        end of the recording cut off."""
+        if not by:
+            return self
+        agent = np.concatenate([np.zeros(by, np.float32), self.agent])[:self.num_samples]
+
+        def later(at: int | None) -> int | None:
+            return None if at is None or at + by >= self.num_samples else at + by
+
+        replies = tuple(Floor(r.start + by, later(r.end), later(r.silent_at), r.reason if later(r.end) else None)
+                        for r in self.replies if r.start + by < self.num_samples)
+        words = tuple(Word(w.text, w.start + by, min(w.end + by, self.num_samples), w.cut or later(w.end) is None)
+                      for w in self.words if w.start + by < self.num_samples)
+        captions = tuple(Caption(c.text, c.at + by) for c in self.captions)
+        return Case(self.name, self.user, agent, self.turns, replies, words, captions,
+                    tuple((at + by, text) for at, text in self.heard))
 
     def speaking(self, at: int) -> Sound | None:
         """The spoken sound that the agent makes at a sample."""
@@ -152,7 +172,7 @@ def load_case(folder: Path) -> Case:
             raise MediaError(f"{folder.name}/trace.jsonl:{number}: no event of a conversation") from error
     turns = sorted(trace.turns, key=lambda turn: turn.speech_start)
     return Case(folder.name, samples[0], samples[1], tuple(turns), tuple(trace.replies), tuple(trace.words),
-                tuple(trace.captions))
+                tuple(trace.captions), tuple(trace.heard))
 
 
 class _Trace:
@@ -163,8 +183,9 @@ class _Trace:
         self.replies: list[Floor] = []
         self.words: list[Word] = []
         self.captions: list[Caption] = []
+        self.heard: list[tuple[int, str]] = []
         self._ways = {"user_turn": self._user_turn, "user_text": self._user_text, "start_speak": self._start_speak,
-                      "agent_text": self._agent_text, "end_speak": self._end_speak}
+                      "agent_text": self._agent_text, "end_speak": self._end_speak, "server_heard": self._server_heard}
         self._open_word = False
 
     def add(self, event: dict) -> None:
@@ -178,10 +199,15 @@ class _Trace:
         spans = (_sample(event[key]) for key in ("from", "to", "speech_from", "speech_to"))
         self.turns.append(TurnSpan(event["name"], *spans, kind=kind, text=event.get("text"),
                                    answer=tuple(event.get("answer") or ()),
-                                   decisive=None if decisive is None else _sample(decisive)))
+                                   decisive=None if decisive is None else _sample(decisive),
+                                   words=tuple((str(word), _sample(a), _sample(b))
+                                               for word, a, b in event.get("words") or ())))
 
     def _user_text(self, event: dict) -> None:
         self.captions.append(Caption(event["text"], _sample(event["at"])))
+
+    def _server_heard(self, event: dict) -> None:
+        self.heard.append((_sample(event["since"]), str(event["text"])))
 
     def _start_speak(self, event: dict) -> None:
         self.replies.append(Floor(_sample(event["at"])))

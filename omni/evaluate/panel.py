@@ -18,14 +18,10 @@ import torch
 from tqdm import tqdm
 
 from omni.base.events import BlockInput, BlockResult
-from omni.base.words import word_errors
 from omni.data import recordings, voices
-from omni.data.skills.orders import exchange, vocabulary
-from omni.data.speaker import VoiceSpeaker
 from omni.data.streams import active_span
 from omni.engine.engine import Engine
-from omni.evaluate.recogniser import Recogniser
-from omni.model.duplex import DuplexModel
+from omni.evaluate import voice
 from omni.model.weights import fingerprint, load_model
 
 RATE_HZ, BLOCK = 16_000, 1280
@@ -180,26 +176,6 @@ def silence(engine: Engine, root: Path) -> dict:
             for name, u in users.items()}
 
 
-def voice(model: DuplexModel, count: int = 24) -> dict:
-    """How well an independent recogniser understands read-backs in the agent's voice, and in its teacher's: word error
-    rate among the words of orders, and drinks found."""
-    rng = random.Random(7)
-    replies = [exchange(rng) for _ in range(count)]
-    recogniser = Recogniser(w for text in vocabulary() for w in text.replace(",", " ").split())
-    own, teacher = VoiceSpeaker(model.mouth, model.pieces), voices.Voice("flite", "slt", 100, 0)
-    report: dict = {"replies": count}
-    for name, speak in (("agent", lambda text: own.render(text).audio),
-                        ("teacher", lambda text: voices.speak(text, teacher))):
-        wrong = total = drinks = 0
-        for _, text, slots in replies:
-            plain = " ".join(text.replace(",", " ").replace(".", " ").split())
-            heard = recogniser.hear(speak(text))
-            errors, words = word_errors(plain, heard)
-            wrong, total, drinks = wrong + errors, total + words, drinks + has(heard, slots["coffeeDrink"])
-        report[name] = {"words": total, "word_error_rate": round(wrong / total, 3), "drinks_found": drinks}
-    return report
-
-
 def main() -> None:
     """Print the panel as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -211,7 +187,7 @@ def main() -> None:
     model, root, started = load_model(args.weights), recordings.data_dir(), time.monotonic()
     engine = Engine(model, capacity=16)
     parts = {"orders": lambda: orders(engine, root), "floor": lambda: floor(engine, root),
-             "silence": lambda: silence(engine, root), "voice": lambda: voice(model)}
+             "silence": lambda: silence(engine, root), "voice": lambda: voice.measure(model)}
     report = {"weights": fingerprint(args.weights)}
     for name, part in parts.items():
         if args.only in (None, name):

@@ -4,14 +4,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from omni.audio.files import replacing
 from omni.base.errors import MediaError
 from omni.base.timebase import TINY
 from omni.evaluate.cases import load_case
 from omni.evaluate.listen import write_page
+from omni.evaluate.outcome import Outcome
 from omni.evaluate.record import Caption, Piece, Record, Reply
 from omni.evaluate.scenario import Scenario
-from omni.evaluate.simulate import Outcome, Task, plan, tell, write_outcome
-from omni.evaluate.verdicts import judge
+from omni.evaluate.simulate import Task, plan, tell, write_outcome
+from omni.evaluate.timeline import draw
+from omni.evaluate.verdicts import Verdict, judge
 from omni.session.playback import LEAST_CUT_MS
 
 
@@ -34,7 +37,25 @@ def judge_again(scenario: Scenario, folder: Path) -> Outcome:
                            answer=turn.answer or span.answer)
         turns.append(span)
     verdicts = judge(scenario.expect, record, {span.name: span for span in turns}, case.num_samples)
-    return Outcome(case.user, case.agent, record, tuple(turns), tuple(verdicts))
+    known = dict(case.heard)
+    heard = tuple(known[reply.start] for reply in record.replies if reply.start in known)
+    return Outcome(case.user, case.agent, record, tuple(turns), tuple(verdicts), heard)
+
+
+def draw_again(folder: Path, title: str) -> None:
+    """Make the picture (timeline.png) of a conversation that was held without one.
+
+    Raises:
+        MediaError: a file is missing or cannot be used.
+    """
+    case = load_case(folder)
+    try:
+        found = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))["verdicts"]
+        verdicts = [Verdict(**{**v, "start": _sample(v["start"]), "end": _sample(v["end"])}) for v in found]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MediaError(f"{folder.name}/verdicts.json: cannot be read") from error
+    with replacing(folder / "timeline.png") as path:
+        draw(path, title, case.user, case.agent, load_record(folder), case.turns, verdicts)
 
 
 def load_record(folder: Path) -> Record:

@@ -3,7 +3,9 @@
 import html
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from omni.audio.files import replacing
 from omni.base.errors import MediaError
@@ -56,7 +58,10 @@ def as_page(report: dict) -> str:
     parts.append("<h2>Metrics</h2><p>Each with its 95 % interval (bootstrap over conversations) and the number of "
                  "events behind it. A dash means that nothing was there to be counted.</p>")
     parts.append(_metrics(agents))
+    parts.append(_histogram(agents, "latencies_s", "How soon it answers", "the end of the user's speech"))
+    parts.append(_histogram(agents, "yield_times_s", "How soon it is silent", "the first sound of an interruption"))
     parts.append(_noise_curve(agents))
+    parts.append(_growth(agents))
     parts.append("<h2>Script by script</h2>" + _scripts(agents))
     parts.append("<h2>The worst conversations</h2>" + _worst(agents))
     return "\n".join(parts) + "\n"
@@ -196,6 +201,52 @@ def _line(points: list[tuple[float, float]], name: str, colour: str, width: int)
     path = " ".join(f"{a:.0f},{b:.0f}" for a, b in points)
     return (f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width={width} />"
             f"<text x={points[-1][0] + 6:.0f} y={points[-1][1] + 4:.0f} fill='{colour}'>{html.escape(name)}</text>")
+
+
+def _histogram(agents: dict, key: str, title: str, since: str) -> str:
+    """Times as bars of 100 ms, one row an agent on one scale; what is longer than the axis is told beside it."""
+    found = {name: agent[key] for name, agent in agents.items() if agent.get(key)}
+    if not found:
+        return ""
+    left, right, width, height = -0.3, 3.0, 640, 90
+    edges = [round(left + 0.1 * i, 1) for i in range(round((right - left) / 0.1) + 1)]
+    rows = []
+    for name, times in found.items():
+        counts = [sum(a <= t < b for t in times) for a, b in pairwise(edges)]
+        scale, bar = (height - 28) / max(max(counts), 1), width / len(counts)
+        bars = "".join(f"<rect x={i * bar:.1f} y={height - 20 - n * scale:.1f} width={bar - 1:.1f} "
+                       f"height={n * scale:.1f}><title>{edges[i]:g} to {edges[i + 1]:g} s: {n}</title></rect>"
+                       for i, n in enumerate(counts) if n)
+        ticks = "".join(f"<text x={(t - left) / (right - left) * width:.0f} y={height - 4} text-anchor=middle "
+                        f"fill='currentColor'>{t:g} s</text>" for t in (0, 0.5, 1, 1.5, 2, 2.5))
+        beyond = len(times) - sum(counts)
+        said = f"{len(times)} times, median {median(times):.2f} s" + (f", {beyond} beyond" if beyond else "")
+        colour = "var(--omni)" if name == "omni" else "var(--other)"
+        rows.append(f"<tr><td>{html.escape(name)}<br><small>{said}</small></td><td><svg viewBox='0 0 {width} {height}' "
+                    f"width='100%' style='max-width:{width}px' font-size=11 fill='{colour}'>{bars}"
+                    f"<line x1=0 x2={width} y1={height - 20} y2={height - 20} stroke='var(--line)'/>{ticks}</svg></td>"
+                    "</tr>")
+    return (f"<h2>{title}</h2><p>From {since} to the agent's {'first sound' if key == 'latencies_s' else 'silence'}."
+            f"</p><div class=wide><table>{''.join(rows)}</table></div>")
+
+
+def _growth(agents: dict) -> str:
+    """What a step cost, and the memory, at the beginning and at the end of the work."""
+    rows = []
+    for name, agent in agents.items():
+        growth = agent.get("growth") or {}
+        cells = [growth.get(key) or [None, None] for key in ("step_ms_p50", "resident_mib")]
+        if any(value is not None for pair in cells for value in pair):
+            rows.append(f"<tr><td>{html.escape(name)}</td>" + "".join(
+                f"<td class=n>{'-' if value is None else f'{value:g}'}</td>" for pair in cells for value in pair)
+                + "</tr>")
+    if not rows:
+        return ""
+    return ("<h2>Does anything grow?</h2><p>Median time of a step for the whole batch, the user's side included, "
+            "over the first and over the last tenth of the blocks; resident memory after each (the "
+            "recordings of conversations under way count too).</p><div class=wide><table>"
+            "<tr><th>agent</th><th>step, ms</th><th>at the end</th><th>memory, MiB</th><th>at the end</th></tr>"
+            f"{''.join(rows)}</table></div>")
 
 
 def _worst(agents: dict) -> str:

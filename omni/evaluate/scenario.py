@@ -152,6 +152,27 @@ class EchoPath:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkPath:
+    """Between the user and the agent, each way on its own: frames of 20 ms, in virtual time.
+
+    Attributes:
+        loss: share of frames that never arrive, 0 to 1.
+        delay_ms: of every frame.
+        jitter_ms: more delay, uniform from 0 to this; what is late holds up what follows.
+    """
+
+    loss: Range = 0.0
+    delay_ms: Range = 20.0
+    jitter_ms: Range = 0.0
+
+    def __post_init__(self):
+        if not all(0 <= share < 1 for share in _ends(self.loss)):
+            raise ValueError("loss is a share, from 0 to less than 1")
+        if not all(0 <= ms <= 5_000 for ms in (*_ends(self.delay_ms), *_ends(self.jitter_ms))):
+            raise ValueError("delay_ms and jitter_ms go from 0 to 5000")
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """The agent's voice is heard within `within_s` of the end of a turn's speech, and `early_s` before it at most."""
 
@@ -258,7 +279,10 @@ class Scenario:
         expect: what the agent must do.
         noise: bed under everything; recordings never end in digital silence.
         echo: None for headphones.
+        network: None if the agent is in the same room; a live run takes the network that is there.
         instructions: what the agent is asked to be.
+        repeat_s: all turns and expectations come again so many seconds later, as often as the length holds it whole;
+            the copies' names end in _2, _3 and so on, and each draws anew. For turns at a time or after another.
         seed: of the noise and of all that variants draw; the model's own is given on the command line.
         variants: how many conversations the script stands for.
         variant: which of them this is; for `concrete` to fill in.
@@ -270,7 +294,9 @@ class Scenario:
     expect: tuple[Expectation, ...] = ()
     noise: Noise = field(default_factory=Noise)
     echo: EchoPath | None = None
+    network: NetworkPath | None = None
     instructions: str = ""
+    repeat_s: float | None = None
     seed: int = 0
     variants: int = 1
     variant: int = 0
@@ -280,6 +306,10 @@ class Scenario:
             raise ValueError("variants must be from 1 to 10000")
         if not 0 < self.length_s <= 3_600:
             raise ValueError("length_s must be over 0 and at most 3600")
+        if self.repeat_s is not None and not 1 <= self.repeat_s <= self.length_s:
+            raise ValueError("repeat_s must be from 1 to length_s")
+        if self.repeat_s and any(t.when.at_s is None and t.when.after is None for t in self.user):
+            raise ValueError("repeat_s is for turns that come at_s a time or after another turn")
         names = [turn.name for turn in self.user]
         for name in names:
             if names.count(name) > 1:
@@ -336,12 +366,41 @@ def concrete(scenario: Scenario, variant: int) -> Scenario:
             return body
         values = {f.name: getattr(body, f.name) for f in fields(body)}
         for name, value in values.items():
-            ranged = name in ("at_s", "plus_s", "gain_db", "level_db", "snr_db", "delay_ms")
+            ranged = name in ("at_s", "plus_s", "gain_db", "level_db", "snr_db", "delay_ms", "jitter_ms", "loss")
             values[name] = rng.uniform(*value) if ranged and isinstance(value, tuple) else drawn(value)
         return type(body)(**values)
 
     seed = rng.randrange(1 << 31) if scenario.variants > 1 else scenario.seed
-    return replace(drawn(scenario), seed=seed, variants=1, variant=variant)
+    return replace(drawn(_repeated(scenario)), seed=seed, variants=1, variant=variant)
+
+
+def _repeated(scenario: Scenario) -> Scenario:
+    """The script with its rounds written out."""
+    if scenario.repeat_s is None:
+        return scenario
+    users, expectations = list(scenario.user), list(scenario.expect)
+    for number in range(1, int(scenario.length_s // scenario.repeat_s)):
+        shift = number * scenario.repeat_s
+
+        def again(name: str, number: int = number) -> str:
+            return f"{name}_{number + 1}"
+
+        for turn in scenario.user:
+            when = turn.when
+            if when.after is not None:
+                when = replace(when, after=again(when.after))
+            else:
+                when = replace(when, at_s=tuple(at + shift for at in when.at_s) if isinstance(when.at_s, tuple)
+                               else when.at_s + shift)
+            users.append(replace(turn, name=again(turn.name), when=when))
+        for expectation in scenario.expect:
+            body = getattr(expectation, expectation.kind)
+            names = {f.name: again(value) for f in fields(body) if (value := getattr(body, f.name)) is not None
+                     and f.name in ("to", "after", "through", "since", "until")}
+            times = {f.name: value + shift for f in fields(body) if f.name in ("from_s", "to_s")
+                     and (value := getattr(body, f.name)) is not None}
+            expectations.append(Expectation(**{expectation.kind: replace(body, **names, **times)}))
+    return replace(scenario, user=tuple(users), expect=tuple(expectations), repeat_s=None)
 
 
 def resolve_script(name: str) -> Path:

@@ -12,6 +12,7 @@ cache. The sets named unseen_... hold wordings that training never has: see `omn
 """
 
 import hashlib
+import json
 import os
 import random
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class ItemSet:
         skills: skills whose questions are asked, with their facts as answers.
         files: recordings beside the script or among the project's own.
         beds: names of long recordings of noise below OMNI_DATA_DIR/noise, without suffix.
-        longest_s: longer recordings are left out.
+        longest_s: longer sounds are cut.
+        decisive: words of which the first in a text makes its meaning clear; without any, the second word of a text
+            that is for the agent does ("what is", "can i": nobody who only listens says so).
     """
 
     kind: Kind
@@ -63,6 +66,7 @@ class ItemSet:
     files: tuple[str, ...] = ()
     beds: tuple[str, ...] = ()
     longest_s: float = 60.0
+    decisive: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not (self.recordings or self.sounds or self.texts or self.lines or self.skills or self.files or self.beds):
@@ -81,6 +85,8 @@ class Item:
         samples: float32 (N,) at 16 kHz.
         text: what is said, None where that is unknown.
         answer: phrases that a right answer holds.
+        words: each of its words with its first sample and one past its last, where they are known.
+        decisive: words as in `ItemSet`.
     """
 
     name: str
@@ -88,6 +94,16 @@ class Item:
     kind: Kind
     text: str | None = None
     answer: tuple[str, ...] = ()
+    words: tuple[tuple[str, int, int], ...] = ()
+    decisive: tuple[str, ...] = ()
+
+    def decisive_end(self) -> int | None:
+        """One past the last sample of the earliest decisive word; None if that is not known."""
+        if self.kind not in ("turn", "pause", "stop") or not self.words:
+            return None
+        if self.decisive:
+            return next((end for word, _, end in self.words if word.lower() in self.decisive), None)
+        return self.words[min(1, len(self.words) - 1)][2] if self.kind != "stop" else None
 
 
 def load_set(name: str, script: Path) -> ItemSet:
@@ -117,8 +133,7 @@ def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script:
     """
     if found.skills:
         exchange = skills.exchange(rng, rng.choice(found.skills))
-        return Item(exchange.skill, speak(exchange.user, voice), found.kind, exchange.user.lower(),
-                    tuple(exchange.facts.values()))
+        return _spoken_item(exchange.user, voice, found, tuple(exchange.facts.values()), exchange.skill)
     choices = [*(("recording", r) for r in _recordings(found)), *(("sound", r) for r in _sounds(found)),
                *(("text", WrittenLine(t)) for t in found.texts), *(("text", line) for line in found.lines),
                *(("file", f) for f in found.files),
@@ -129,7 +144,7 @@ def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script:
     if what == "bed":
         return Item(item, recordings.read(recordings.data_dir() / "noise" / f"{item}.flac"), found.kind, "")
     if what == "text":
-        return Item(item.text, speak(item.text, voice), found.kind, item.text.lower(), item.answer)
+        return _spoken_item(item.text, voice, found, item.answer)
     if what == "file":
         samples, rate = read_mono(resolve_recording(item, script))
         return Item(item, resample(samples, rate, RATE_HZ), found.kind)
@@ -137,7 +152,12 @@ def draw(found: ItemSet, voice: voices.Voice | None, rng: random.Random, script:
     if what == "sound":
         return Item(item.path.name, samples[:int(found.longest_s * RATE_HZ)], found.kind, "")
     text = item.text.lower() if item.text else None
-    return Item(item.path.name, samples, found.kind, text, tuple(item.slots.values()))
+    return Item(item.path.name, samples, found.kind, text, tuple(item.slots.values()), decisive=found.decisive)
+
+
+def _spoken_item(text: str, voice: voices.Voice, found: ItemSet, answer: tuple[str, ...], name: str = "") -> Item:
+    samples, words = speak(text, voice)
+    return Item(name or text, samples, found.kind, text.lower(), answer, words, found.decisive)
 
 
 def choose_voice(name: str, seed: int) -> voices.Voice:
@@ -162,18 +182,23 @@ def choose_voice(name: str, seed: int) -> voices.Voice:
         raise ScriptError(f"no voice {name!r}: unseen, another, flite:NAME or espeak:NAME[:RATE[:PITCH]]") from error
 
 
-def speak(text: str, voice: voices.Voice) -> np.ndarray:
-    """A text spoken, float32 (N,) at 16 kHz with its peak at a half; made once and kept."""
-    key = hashlib.sha256(f"1|{voice}|{text}".encode()).hexdigest()[:24]
-    path = cache_dir() / f"{key}.wav"
-    if path.is_file():
-        return read_mono(path)[0]
-    samples = voices.speak(text, voice)
-    samples = (samples / max(float(np.abs(samples).max(initial=0)), 1e-4) * 0.5).astype(np.float32)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        write_wav(partial, samples, RATE_HZ)
-    return read_mono(path)[0]
+def speak(text: str, voice: voices.Voice) -> tuple[np.ndarray, tuple[tuple[str, int, int], ...]]:
+    """A text spoken, made once and kept.
+
+    Returns:
+        float32 (N,) at 16 kHz with its peak at a half, and its words as in `omni.data.voices.Spoken`.
+    """
+    key = hashlib.sha256(f"2|{voice}|{text}".encode()).hexdigest()[:24]
+    sound, times = (cache_dir() / f"{key}.{suffix}" for suffix in ("wav", "json"))
+    if not (sound.is_file() and times.is_file()):
+        spoken = voices.speak_aligned(text, voice)
+        samples = spoken.samples / max(float(np.abs(spoken.samples).max(initial=0)), 1e-4) * 0.5
+        sound.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(sound) as partial:
+            write_wav(partial, samples.astype(np.float32), RATE_HZ)
+        with replacing(times) as partial:
+            partial.write_text(json.dumps(spoken.words))
+    return read_mono(sound)[0], tuple(map(tuple, json.loads(times.read_text())))
 
 
 def cache_dir() -> Path:

@@ -21,37 +21,14 @@ from omni.engine.engine import Engine
 from omni.evaluate.conversation import Conversation
 from omni.evaluate.converse import load_engine, write_lines
 from omni.evaluate.listen import write_page
-from omni.evaluate.record import Record
+from omni.evaluate.network import RemoteRun
+from omni.evaluate.outcome import Outcome, conclude, trace
 from omni.evaluate.scenario import Scenario, concrete, load_scenario, resolve_recording, resolve_script
 from omni.evaluate.sets import load_set
 from omni.evaluate.timeline import draw
 from omni.evaluate.user import User, make_echo
-from omni.evaluate.verdicts import TurnSpan, Verdict, judge
 
 BATCH = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A finished simulation.
-
-    Attributes:
-        user, agent: float32 (samples,), what both sides sounded; the noise bed is on the user's side, the echo is not.
-        record: what the agent did.
-        turns: where the user's turns came to lie, in order of time; those that never came are missing.
-        verdicts: of the expectations, in the script's order.
-    """
-
-    user: np.ndarray
-    agent: np.ndarray
-    record: Record
-    turns: tuple[TurnSpan, ...]
-    verdicts: tuple[Verdict, ...]
-
-    @property
-    def held(self) -> bool:
-        """Whether every expectation was met."""
-        return all(verdict.held for verdict in self.verdicts)
 
 
 class Run:
@@ -87,10 +64,7 @@ class Run:
 
     def outcome(self) -> Outcome:
         """What came of it, once it is over."""
-        user = self._user
-        turns = tuple(sorted(user.placed.values(), key=lambda span: span.start))
-        verdicts = judge(self._scenario.expect, self._talk.record, user.placed, user.num_samples)
-        return Outcome(user.track, self._talk.output(user.num_samples), self._talk.record, turns, tuple(verdicts))
+        return conclude(self._scenario, self._user, self._talk.record, self._talk.output(self._user.num_samples))
 
 
 def simulate(engine: Engine, scenario: Scenario, script: Path, *, seed: int = 0) -> Outcome:
@@ -131,7 +105,8 @@ def simulate_all(engine: Engine, tasks: Iterable[Task],
     try:
         while True:
             while len(running) < engine.capacity and (task := next(waiting, None)) is not None:
-                run = Run(engine, task.scenario, task.script, task.seed)
+                kind = Run if task.scenario.network is None else RemoteRun
+                run = kind(engine, task.scenario, task.script, task.seed)
                 running[run.slot] = (task, run)
             if not running:
                 return
@@ -147,21 +122,6 @@ def simulate_all(engine: Engine, tasks: Iterable[Task],
     finally:
         for _, run in running.values():
             run.close()
-
-
-def trace(outcome: Outcome) -> list[dict]:
-    """Events of both sides in order of time, the verdicts, and the summary."""
-    num_samples = len(outcome.user)
-    seconds = outcome.record.timebase.to_seconds
-    lines = outcome.record.events(num_samples)
-    for span in outcome.turns:
-        lines.append({"at": seconds(span.start), "type": "user_turn", "name": span.name, "from": seconds(span.start),
-                      "to": seconds(span.end), "speech_from": seconds(span.speech_start),
-                      "speech_to": seconds(span.speech_end), "kind": span.kind, "text": span.text,
-                      "answer": list(span.answer),
-                      "decisive": None if span.decisive is None else seconds(span.decisive)})
-    lines.sort(key=lambda line: line["at"])
-    return [*lines, outcome.record.summary(num_samples)]
 
 
 def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: int, model: str,

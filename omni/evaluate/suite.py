@@ -3,7 +3,8 @@
 A suite is a folder of scripts. Every agent holds the same conversations: the weights asked for, the turn-taking that
 a user would otherwise use (`omni.evaluate.baselines`), controls that must fail (`omni.evaluate.controls`). Metrics are
 made from what lies on disk afterwards, so a run that was interrupted goes on, and recordings that another agent made in
-the same layout are scored alike.
+the same layout are scored alike. Virtual time knows neither computing nor a network, so a stated delay (`--add-ms`) is
+put on everything that an agent does before it is measured; every agent gets the same.
 
     OUT/report.json  report.html
     OUT/omni/stops/000/conversation.wav trace.jsonl verdicts.json (listen.html of the worst ten)
@@ -22,8 +23,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from omni import __version__
+from omni.audio.files import replacing
 from omni.base import config
 from omni.base.errors import ConfigError, MediaError, ScriptError
+from omni.base.timebase import TINY
 from omni.engine.engine import Engine
 from omni.evaluate.baselines.energy import EnergyGate
 from omni.evaluate.baselines.engine import BaselineEngine
@@ -32,8 +35,12 @@ from omni.evaluate.baselines.silero import SileroVad
 from omni.evaluate.baselines.smart_turn import SmartTurn
 from omni.evaluate.cases import Case, load_case
 from omni.evaluate.converse import load_engine
+from omni.evaluate.growth import Growth
 from omni.evaluate.listen import write_page
 from omni.evaluate.metrics import REGISTRY, measure
+from omni.evaluate.metrics.taking import latencies_s
+from omni.evaluate.metrics.yielding import yield_times_s
+from omni.evaluate.recorded import draw_again
 from omni.evaluate.report import as_text, compare, write_report
 from omni.evaluate.scenario import Scenario, concrete, load_scenario
 from omni.evaluate.simulate import Task, already, check, simulate_all, write_outcome
@@ -75,8 +82,17 @@ def hold(make_engine: Callable[[int], object], out: Path, wanted: list[tuple[Pat
     block_s = engine.timebase.block_samples / engine.timebase.sample_rate_hz
     total = sum(int(-(-task.scenario.length_s // block_s)) for _, task in todo)
     with tqdm(total=total, unit="block", desc=name, smoothing=0.05) as bar:
-        for task, outcome in simulate_all(engine, [task for _, task in todo], bar.update):
+        growth = Growth(total)
+
+        def tick(blocks: int) -> None:
+            bar.update(blocks)
+            growth.tick(blocks)
+
+        for task, outcome in simulate_all(engine, [task for _, task in todo], tick):
             write_outcome(folders[id(task)], task.scenario, outcome, seed=task.seed, model=model, picture=False)
+    if len(todo) == len(wanted):    # a part of them says nothing of the whole
+        with replacing(out / "growth.json") as path:
+            path.write_text(json.dumps(growth.numbers(), indent=1) + "\n", encoding="utf-8")
 
 
 def score(out: Path, wanted: list[tuple[Path, Task]]) -> tuple[list[Case], list[dict]]:
@@ -110,7 +126,7 @@ def header(scripts: list[tuple[Path, Scenario]], args, weights: str) -> dict:
         pass
     return {"omni": __version__, "suite": args.suite, "weights": weights, "seed": args.seed,
             "scripts": hashlib.sha256("".join(config.fingerprint(s) for _, s in scripts).encode()).hexdigest()[:16],
-            "device": args.device,
+            "device": args.device, "added_ms": args.add_ms,
             "threads": args.threads, "processor": processor, "cores": os.cpu_count(), "torch": torch.__version__,
             "python": platform.python_version()}
 
@@ -122,6 +138,8 @@ def main(args) -> int:
     if args.compare:
         print(compare(*map(Path, args.compare)))
         return 0
+    if not 0 <= args.add_ms <= 5_000:
+        raise ConfigError("--add-ms goes from 0 to 5000")
     if not args.suite or not args.out:
         raise ConfigError("give a suite and --out DIR, or --compare A.json B.json")
     scripts = [(path, load_scenario(path)) for path in find_suite(args.suite)]
@@ -142,10 +160,14 @@ def main(args) -> int:
     for name, (model, make) in makers.items():
         hold(make, out / name, wanted, model=model, batch=args.batch, name=name)
         cases, lines = score(out / name, wanted)
+        cases = [case.delayed(TINY.from_ms(args.add_ms)) for case in cases]
         agents[name] = {"metrics": {m.name: asdict(m) for m in measure(cases)}, "scripts": by_script(cases, lines),
-                        "conversations": lines}
+                        "latencies_s": [round(t, 3) for case in cases for t in latencies_s(case)],
+                        "yield_times_s": [round(t, 3) for case in cases for t in yield_times_s(case, "onset")],
+                        "growth": load_growth(out / name), "conversations": lines}
         for line in sorted(lines, key=lambda line: -len(line["failed"]))[:WORST]:
             if line["failed"]:
+                draw_again(out / line["folder"], line["folder"])
                 write_page(out / line["folder"], line["folder"])
                 line["page"] = f"{line['folder']}/listen.html"
     report = {"header": header(scripts, args, weights), "agents": agents}
@@ -153,6 +175,14 @@ def main(args) -> int:
     print(as_text(report))
     print(f"{out / 'report.html'}", file=sys.stderr)
     return 0
+
+
+def load_growth(out: Path) -> dict:
+    """What `Growth` measured when these conversations were held; empty if nobody did."""
+    try:
+        return json.loads((out / "growth.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _control(name: str, args, capacity: int):

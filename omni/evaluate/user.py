@@ -91,9 +91,13 @@ class User:
     def _place(self, turn: Turn, start: int) -> None:
         item = self._items[turn.name]
         samples, (first, last) = item.samples, speech_span(item.samples)
-        decisive = None if turn.decisive_s is None else start + self._count(turn.decisive_s)
-        self.placed[turn.name] = TurnSpan(turn.name, start, start + len(samples), start + first, start + last,
-                                          item.kind, item.text, item.answer, decisive)
+        decisive = item.decisive_end() if turn.decisive_s is None else self._count(turn.decisive_s)
+        if decisive is None and item.kind == "stop" and len((item.text or "").split()) == 1:
+            decisive = last
+        words = tuple((word, start + a, start + b) for word, a, b in item.words)
+        self.placed[turn.name] = TurnSpan(
+            turn.name, start, start + len(samples), start + first, start + last, item.kind, item.text, item.answer,
+            None if decisive is None else start + decisive, words)
         room = self._track[start:start + len(samples)]
         room += samples[:len(room)]
 
@@ -119,11 +123,12 @@ def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random, scen
     rate = timebase.sample_rate_hz
     if turn.pick is not None:
         found = sets.load_set(turn.pick, script)
-        voice = sets.choose_voice(turn.voice, scenario.seed) if found.texts or found.skills else None
+        voice = sets.choose_voice(turn.voice, scenario.seed) if found.texts or found.lines or found.skills else None
         item = sets.draw(found, voice, rng, script, scenario.variant if turn.each else None)
     elif turn.say is not None:
         voice = sets.choose_voice(turn.voice, scenario.seed)
-        item = Item(turn.name, sets.speak(turn.say, voice), "turn", turn.say.lower())
+        said, words = sets.speak(turn.say, voice)
+        item = Item(turn.name, said, "turn", turn.say.lower(), words=words)
     else:
         found, found_rate = read_mono(resolve_recording(turn.play, script))
         item = Item(turn.name, resample(found, found_rate, rate), "turn")
@@ -133,6 +138,7 @@ def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random, scen
         raise ScriptError(f"{script.name}: {turn.play or turn.name} has {len(samples) / rate:.2f} s, so there is no "
                           f"part from {turn.from_s:g} to {end / rate:g} s")
     samples = samples[start:end].astype(np.float32)
+    words = tuple((word, a - start, b - start) for word, a, b in item.words if a >= start and b <= end)
     if turn.room is not None:
         response, response_rate = read_mono(resolve_recording(turn.room, script))
         response = resample(response, response_rate, rate)
@@ -147,7 +153,7 @@ def _item(turn: Turn, script: Path, timebase: Timebase, rng: random.Random, scen
     ramp = np.linspace(0.0, 1.0, fade, dtype=np.float32)
     samples[:fade] *= ramp
     samples[len(samples) - fade:] *= ramp[::-1]
-    return replace(item, samples=samples, kind=turn.kind or item.kind, text=turn.text or item.text,
+    return replace(item, samples=samples, words=words, kind=turn.kind or item.kind, text=turn.text or item.text,
                    answer=turn.answer or item.answer)
 
 

@@ -15,6 +15,7 @@ class TurnSpan:
         speech_start, speech_end: from its first to its last sound.
         kind, text, answer: as in `omni.evaluate.scenario.Turn`.
         decisive: one past the last sample of the earliest decisive word; None if that is not known.
+        words: each word with its first sample and one past its last, where they are known.
     """
 
     name: str
@@ -26,6 +27,7 @@ class TurnSpan:
     text: str | None = None
     answer: tuple[str, ...] = ()
     decisive: int | None = None
+    words: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

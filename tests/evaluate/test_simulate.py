@@ -280,9 +280,9 @@ def test_a_set_of_files_and_a_spoken_text(script, tmp_path, monkeypatch):
 
     def speak(text, voice):
         spoken.append((text, voice))
-        return np.sin(np.arange(8_000, dtype=np.float32) / 5)
+        return sets.voices.Spoken(np.sin(np.arange(8_000, dtype=np.float32) / 5), ())
 
-    monkeypatch.setattr(sets.voices, "speak", speak)
+    monkeypatch.setattr(sets.voices, "speak_aligned", speak)
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets" / "mine.yaml").write_text("kind: stop\nfiles: [stop.wav]\n")
     user = ("  - {pick: mine, when: {at_s: 1}}\n"

@@ -7,7 +7,14 @@ definition allows it, its definition says so.
 from collections.abc import Sequence
 
 from omni.evaluate.cases import Case
-from omni.evaluate.metrics import hearing, saying, taking, tau, yielding  # noqa: F401  (this registers their metrics)
+from omni.evaluate.metrics import (  # noqa: F401  (this registers their metrics)
+    hearing,
+    remembering,
+    saying,
+    taking,
+    tau,
+    yielding,
+)
 from omni.evaluate.metrics.metric import REGISTRY, Metric
 
 

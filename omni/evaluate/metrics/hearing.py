@@ -8,6 +8,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import accumulate
 
 from omni.base.words import word_errors
@@ -86,3 +87,34 @@ def _delay_s(passage: Passage) -> float | None:
     lengths = accumulate(len(c.text.lower()) for c in passage.captions)
     at = next(c.at for c, length in zip(passage.captions, lengths, strict=True) if length >= ends[-1])
     return (at - turn.speech_end) / RATE_HZ
+
+
+def _word_delay(percent: int):
+    @metric("s", "lower", name=f"caption_word_delay_p{percent}", definition=(
+        f"Percentile {percent} of the time from the end of each word to the caption that completes it; over the words "
+        "whose times are known (synthetic voices) and that the captions have, in passages of one turn, aligned by "
+        "longest common runs."))
+    def caption_word_delay(cases: Sequence[Case]) -> Sample:
+        return quantile([[delay for passage in passages(case) if len(passage.turns) == 1
+                          for delay in _word_delays_s(passage)] for case in cases], percent)
+
+    return caption_word_delay
+
+
+caption_word_delay_p50, caption_word_delay_p90 = map(_word_delay, (50, 90))
+
+
+def _word_delays_s(passage: Passage) -> list[float]:
+    turn, = passage.turns
+    said = [(normal(word), end) for word, _, end in turn.words]
+    said = [(words[0], end) for words, end in said if len(words) == 1]
+    captions = "".join(c.text for c in passage.captions).lower()
+    heard = [(match[0], match.end()) for match in re.finditer(r"[a-z0-9']+", captions)]
+    lengths = list(accumulate(len(c.text) for c in passage.captions))
+    matcher = SequenceMatcher(None, [w for w, _ in said], [w for w, _ in heard], autojunk=False)
+    found = []
+    for a, b, size in matcher.get_matching_blocks():
+        for i in range(size):
+            at = next(c.at for c, length in zip(passage.captions, lengths, strict=True) if length >= heard[b + i][1])
+            found.append((at - said[a + i][1]) / RATE_HZ)
+    return found

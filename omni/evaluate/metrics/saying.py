@@ -27,11 +27,12 @@ def answers_right(cases: Sequence[Case]) -> Sample:
     """Share of turns with a known answer after which every phrase of it is heard word for word, lower case and without
     punctuation: in whole words that sound in speech begun at or after the turn's end (0.25 s early at most), end after
     it, begin before the next turn for the agent, and are among the first 40 of these."""
-    return mean([[_right(case, turn) for turn in case.turns if turn.kind == "turn" and turn.answer
+    return mean([[is_right(case, turn) for turn in case.turns if turn.kind == "turn" and turn.answer
                   and answered(case, turn) is not None] for case in cases])
 
 
-def _right(case: Case, turn: TurnSpan) -> bool:
+def is_right(case: Case, turn: TurnSpan) -> bool:
+    """Whether what was heard after a turn holds every phrase of its answer."""
     until = case.until(turn)
     begun = [s for s in case.sounds if s.spoken and ending_of(turn) <= s.start < until]
     words = [w for w in case.words if not w.cut and w.end > turn.speech_end and w.start < until

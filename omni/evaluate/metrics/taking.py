@@ -67,7 +67,7 @@ def _latency(percent: int):
         "speech above -50 dBFS, below zero if that came first (by 0.25 s at most, else it is an interruption); over "
         "the turns that were answered, however late, before the next turn for the agent."))
     def latency(cases: Sequence[Case]) -> Sample:
-        return quantile([_latencies_s(case) for case in cases], percent)
+        return quantile([latencies_s(case) for case in cases], percent)
 
     return latency
 
@@ -75,7 +75,8 @@ def _latency(percent: int):
 latency_p10, latency_p50, latency_p90, latency_p95 = map(_latency, (10, 50, 90, 95))
 
 
-def _latencies_s(case: Case) -> list[float]:
+def latencies_s(case: Case) -> list[float]:
+    """The times behind latency_p50, in order of the turns."""
     found = [(begins(case, turn), turn) for turn in case.turns if turn.kind == "turn"]
     return [(at - turn.speech_end) / RATE_HZ for at, turn in found if at is not None and at >= ending_of(turn)]
 

@@ -78,7 +78,7 @@ def _yield_time(percent: int, since: str):
         f"Percentile {percent} of the time from {what} of a turn or stop over the agent's speech to silence at the "
         "speaker; over those yielded to within 2 s of their first sound."))
     def yield_time(cases: Sequence[Case]) -> Sample:
-        return quantile([_times_s(case, since) for case in cases], percent)
+        return quantile([yield_times_s(case, since) for case in cases], percent)
 
     return yield_time
 
@@ -87,7 +87,8 @@ yield_time_onset_p50, yield_time_onset_p90 = (_yield_time(percent, "onset") for 
 yield_time_decisive_p50, yield_time_decisive_p90 = (_yield_time(percent, "decisive") for percent in (50, 90))
 
 
-def _times_s(case: Case, since: str) -> list[float]:
+def yield_times_s(case: Case, since: str) -> list[float]:
+    """The times behind yield_time_onset_p50 (since "onset") or yield_time_decisive_p50, in order of the turns."""
     found = [(r.sound.end, r.turn.speech_start if since == "onset" else r.turn.decisive)
              for r in reactions(case, DIRECTED) if r.yielded]
     return [(end - start) / RATE_HZ for end, start in found if start is not None]
@@ -141,3 +142,20 @@ def _resumed(case: Case, reaction: Reaction) -> bool | None:
     if again is not None and again <= min(silent + _RESUME, directed):
         return True
     return False if directed >= silent + _RESUME else None
+
+
+@metric("share", "lower", _TAU)
+def self_interruptions(cases: Sequence[Case]) -> Sample:
+    """Share of the agent's sounds with words that end cut short although nothing on the user's side had sounded in the
+    2 s before: it took its own echo, or nothing at all, for somebody. Only counted for an agent that yields to a turn
+    or stop at least once in these conversations, as for wrong_yields."""
+    able = any(reaction.yielded for case in cases for reaction in reactions(case, DIRECTED))
+    return mean([[_alone_and_cut(case, sound) for sound in case.sounds if sound.spoken] if able else []
+                 for case in cases])
+
+
+def _alone_and_cut(case: Case, sound: Sound) -> bool:
+    if sound.end >= case.num_samples or case.finished(sound):
+        return False
+    since = sound.end - _YIELD
+    return not any(turn.speech_start < sound.end and turn.speech_end > since for turn in case.turns)
