@@ -3,6 +3,7 @@
 The reply is a tone and users are noise, except where a network needs real speech: there it is the project's own.
 """
 
+import itertools
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -25,9 +26,11 @@ from omni.evaluate.baselines.engine import BaselineEngine
 from omni.evaluate.baselines.reply import FixedReply, Word
 from omni.evaluate.baselines.silero import WINDOW, SileroVad, SpeechProbability
 from omni.evaluate.baselines.smart_turn import SmartTurn
+from omni.evaluate.cases import load_case
 from omni.evaluate.conversation import Conversation
+from omni.evaluate.metrics import yielding
 from omni.evaluate.scenario import concrete, load_scenario
-from omni.evaluate.simulate import Outcome, Task, simulate, simulate_all
+from omni.evaluate.simulate import Outcome, Task, simulate, simulate_all, write_outcome
 from omni.evaluate.user import speech_span
 
 BLOCK, RAMP = TINY.block_samples, 160
@@ -196,6 +199,27 @@ def test_it_yields_to_whatever_sounds(script):
 def test_without_echo_cancellation_it_hears_itself(script):
     outcome = _run(script(ASK, more="echo: {gain_db: -6, delay_ms: 100}\n"))
     assert len(outcome.record.replies) > 1 and outcome.record.replies[0].reason == "interrupted"
+
+
+def test_more_echo_never_improves(script, tmp_path):
+    """An agent that cannot tell its own voice from others': no number gets better as more of it comes back."""
+    user = ASK + "  - {play: ask.wav, name: again, kind: stop, when: {start_speak: 1, plus_s: 1.5}}\n"
+    rates, own = [], []
+    for gain_db in (-60, -40, -30, -20, -10, 0):
+        cases = []
+        for delay_ms in (20, 120, 350):
+            path = script(user, more=f"echo: {{gain_db: {gain_db}, delay_ms: {delay_ms}}}\n", length=10)
+            outcome = _run(path)
+            folder = tmp_path / f"{gain_db}_{delay_ms}"
+            write_outcome(folder, load_scenario(path), outcome, seed=0, model="x", picture=False)
+            cases.append(load_case(folder))
+        rates.append(yielding.yield_rate(cases).value or 0.0)
+        own.append(sum(reply.reason == "interrupted" and not any(
+            turn.speech_start <= reply.end for turn in case.turns if turn.kind == "stop")
+            for case in cases for reply in case.replies))
+    assert rates[0] == 1.0 and own[0] == 0 and own[-1] > 0
+    assert all(b <= a for a, b in itertools.pairwise(rates)), rates
+    assert all(b >= a for a, b in itertools.pairwise(own)), own
 
 
 @pytest.mark.parametrize("make", [EnergyGate, SileroVad, SmartTurn])
