@@ -1,6 +1,7 @@
 """Timelines in virtual time: a source and a reader with clocks of their own, faults seeded."""
 
 import numpy as np
+import pytest
 
 from omni.audio.timeline import Counted, Timeline
 from omni.base.timebase import TINY
@@ -84,6 +85,41 @@ def test_honest_clocks_are_never_corrected():
     timeline = Timeline(TINY)
     _drive(50, 300, timeline)
     assert timeline.counters.drift_corrections == 0
+
+
+def _jittered(jitter_ms: int, seconds: int, timeline: Timeline, seed: int = 4) -> list[int]:
+    """Packets of 20 ms that queue behind late ones; returns what was missing in each read."""
+    rng, arrived, arrivals, missing = np.random.default_rng(seed), 0, [], []
+    for packet in range(seconds * 50):
+        arrived = max(arrived, (packet + 1) * FRAME + int(rng.uniform(0, jitter_ms)) * 16)
+        arrivals.append((arrived, packet * FRAME))
+    for tick in range(1, seconds * 1000 // 80):
+        while arrivals and arrivals[0][0] <= tick * BLOCK:
+            timeline.place(_ramp(arrivals[0][1], FRAME), arrivals.pop(0)[1])
+        before = timeline.counters.missing
+        timeline.read_block()
+        missing.append(timeline.counters.missing - before)
+    return missing
+
+
+@pytest.mark.parametrize("jitter_ms", [100, 200])
+def test_packets_that_keep_coming_late_are_waited_for(jitter_ms):
+    early = late = grown = 0
+    for seed in range(8):
+        timeline = Timeline(TINY)
+        missing = _jittered(jitter_ms, 30, timeline, seed)
+        early, late = early + sum(missing[:62]), late + sum(missing[62:])
+        grown += timeline.counters.delays
+        assert timeline.counters.delays <= 4 and timeline.counters.drift_corrections == 0
+    assert grown >= 4 and late <= 8 * FRAME < early     # five seconds of evidence, then next to nothing is missing
+
+
+def test_a_delay_that_is_enough_does_not_grow():
+    timeline = Timeline(TINY)
+    assert sum(_jittered(40, 30, timeline)) == 0 and timeline.counters.delays == 0
+    slow = Timeline(TINY)
+    _drive(-1_000, 120, slow)      # a slow clock is drift, which is corrected, and no reason to wait longer
+    assert slow.counters.drift_corrections >= 1 and slow.counters.delays == 0
 
 
 def test_a_clock_that_jumps_is_followed_within_half_a_second():

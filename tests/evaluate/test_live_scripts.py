@@ -22,7 +22,8 @@ from omni.base.config import build
 from omni.base.events import AgentText, AudioReady, SpeechEnded, SpeechStarted
 from omni.engine.engine import Engine
 from omni.engine.worker import EngineWorker
-from omni.evaluate.live import CLEAN, Call, Way, hold
+from omni.evaluate.lines import CLEAN, Way
+from omni.evaluate.live import Call, hold
 from omni.evaluate.playout import Playout
 from omni.evaluate.recorded import judge_again
 from omni.evaluate.scenario import load_scenario

@@ -304,10 +304,17 @@ def test_webrtc_negotiates_its_own_format():
     assert refused.value.param == "session.audio.format"
 
 
-def test_positions_of_audio_stay_off_the_data_channel():
+def test_over_webrtc_the_place_of_audio_is_told_when_it_moves_not_with_every_block():
     adapter = _webrtc(client={"omni": {"events": "all"}})
+    assert adapter.place(0, 1280, 7) == [], "not started"
     adapter.send(base.SessionStarted("live_1", 1))
     assert adapter.send(_audio(0)) == [] and adapter.send(base.SpeechStarted(1, 0))
+    assert _told(adapter.place(1, 1280, 2**32 - 1)) == [
+        {"type": "omni.audio", "epoch": 1, "start_ms": 80, "tail_ms": 0, "rtp_timestamp": 2**32 - 1}]
+    for others in ({"omni": {"events": ["omni.floor"]}}, None):
+        adapter = _webrtc(client=others)
+        adapter.send(base.SessionStarted("live_1", 1))
+        assert adapter.place(1, 1280, 7) == [], "not asked for"
 
 
 def test_permissions_of_a_data_channel():

@@ -6,11 +6,13 @@ import types
 import av
 import numpy as np
 import pytest
+from aiortc.codecs.opus import OpusDecoder, OpusEncoder
+from aiortc.jitterbuffer import JitterFrame
 
 from omni.base.events import AudioReady
 from omni.base.timebase import TINY
 from omni.transport import call_audio
-from omni.transport.call_audio import CallCounters, IncomingAudio, PacedTrack
+from omni.transport.call_audio import CallCounters, IncomingAudio, PacedTrack, SourceTrack
 from omni.transport.outgoing import OutgoingAudio
 
 MS = 1_000_000
@@ -68,7 +70,7 @@ async def test_what_is_sent_is_the_block_resampled_without_seams(clock):
     out = []
     for block in range(6):
         outgoing.push(AudioReady(1280 * block, tone[1280 * block:][:1280], epoch=0))
-        out += [(await paced.recv()).to_ndarray()[0] for _ in range(4)]
+        out += [(await paced.recv()).to_ndarray()[0, ::2] for _ in range(4)]
     out = np.concatenate(out)[2000:-2000] / 32_767
     spectrum = np.abs(np.fft.rfft(out * np.hanning(len(out)))) ** 2
     peak = int(np.argmax(spectrum))
@@ -76,6 +78,57 @@ async def test_what_is_sent_is_the_block_resampled_without_seams(clock):
     spectrum_rest = spectrum.copy()
     spectrum_rest[peak - 8:peak + 9] = 0
     assert spectrum_rest.sum() < 1e-6 * spectrum.sum()
+
+
+async def test_where_the_conversation_lies_on_the_track_is_told_when_it_moves(clock):
+    """A block that comes late leaves a hole, silence that is too much is left out, a cut drops what waits."""
+    places: list[tuple[int, int]] = []
+    known = False
+    outgoing = OutgoingAudio(TINY, lambda epoch, samples: None)
+    paced = PacedTrack(TINY, outgoing, CallCounters(), lambda pts, at: known and not places.append((pts, at)))
+    loud, at = np.full(1280, 0.1, np.float32), 0
+
+    async def send(samples, frames: int = 4, epoch: int = 0, tail: int = 0):
+        nonlocal at
+        outgoing.push(AudioReady(at, samples, epoch, tail))
+        at += 1280
+        return [await paced.recv() for _ in range(frames)]
+
+    await send(loud)
+    known = True                                # only now can it be told; then once, not with every frame
+    await send(loud)
+    await send(loud, 6)                         # the next one is 40 ms late
+    await send(loud, 3)
+    await send(loud, epoch=1, tail=160)         # 20 ms wait: 10 ms ramp, 10 ms dropped
+    lag = 96                                    # of the resampler, 2 ms
+    frame = 960
+    assert places == [(4 * frame + lag, 1280), (14 * frame + lag, 3840), (17 * frame + 480 + lag, 5120 + 160)]
+
+
+async def test_what_is_sent_is_as_loud_as_what_was_said():
+    """aiortc's encoder made stereo of mono at 3 dB less, so over WebRTC both ends were quieter than on a WebSocket."""
+    source, encoder, decoder, out = SourceTrack(TINY), OpusEncoder(), OpusDecoder(), []
+    tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)).astype(np.float32)
+    for at in range(0, 16_000, 320):
+        source.push(tone[at:at + 320])
+    for _ in range(49):
+        payloads, timestamp = encoder.encode(await source.recv())
+        for payload in payloads:
+            out += decoder.decode(JitterFrame(data=payload, timestamp=timestamp))
+    heard = np.concatenate([f.to_ndarray().reshape(-1, 2)[:, 0] for f in out])[9_600:] / 32_768
+    assert np.sqrt(np.mean(heard ** 2)) == pytest.approx(0.3 / np.sqrt(2), rel=0.02)
+
+
+async def test_a_source_that_nobody_sends_loses_the_oldest():
+    source = SourceTrack(TINY)
+    waiting = asyncio.create_task(source.recv())
+    await asyncio.sleep(0)
+    for _ in range(call_audio.MAX_FRAMES_WAITING + 11):     # the first frame comes 2 ms late: one less is complete
+        source.push(np.zeros(320, np.float32))
+    assert source.lost == 10 and (await waiting).pts == 10 * 960 and (await source.recv()).pts == 11 * 960
+    source.stop()
+    with pytest.raises(call_audio.MediaStreamError):
+        await source.recv()
 
 
 async def test_a_stopped_track_ends():

@@ -20,7 +20,7 @@ class Peer:
     """The server's side: keeps what it is told."""
 
     def __init__(self):
-        self.texts, self.stretches, self.discards, self.round_trips_ms = [], [], [], []
+        self.texts, self.stretches, self.discards, self.round_trips_ms, self.places = [], [], [], [], []
         self.open = asyncio.Event()
 
     def opened(self):
@@ -34,6 +34,9 @@ class Peer:
 
     def discarded(self, epoch, samples):
         self.discards.append((epoch, samples))
+
+    def placed(self, epoch, at, rtp_timestamp):
+        self.places.append((epoch, at, rtp_timestamp))
 
     def measured(self, round_trip_ms):
         self.round_trips_ms.append(round_trip_ms)
