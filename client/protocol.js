@@ -46,7 +46,7 @@
  * @typedef {Named & {type: "omni.block", block: number, speaking: boolean, agent_level: number, user_level: number,
  *   late_blocks: number, compute_us: number}} OmniBlock
  * @typedef {Named & {type: "omni.heard", epoch: number, text: string, estimated: boolean, final: boolean}} OmniHeard
- * @typedef {{type: "omni.audio", epoch: number, start_ms: number, tail_ms: number}} OmniAudio
+ * @typedef {{type: "omni.audio", epoch: number, start_ms: number, tail_ms: number, rtp_timestamp?: number}} OmniAudio
  * @typedef {SessionStarted | SessionClosed | OutputAudioDelta | TranscriptDelta | MuteChanged | UsageUpdated
  *   | ErrorEvent | InfoEvent | OmniFloor | OmniBlock | OmniHeard | OmniAudio} ServerEvent
  */
@@ -282,7 +282,9 @@ const SERVER = {
     compute_us: count(),
   }),
   "omni.heard": told({ epoch: count(), text: text(), estimated: flag, final: flag }),
-  "omni.audio": record({ epoch: count(), start_ms: count(), tail_ms: count() }),
+  "omni.audio": record({
+    epoch: count(), start_ms: count(), tail_ms: count(), rtp_timestamp: optional(count(2 ** 32 - 1)),
+  }),
 };
 
 function check(event, known, unsupported, strict) {

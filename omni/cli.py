@@ -8,7 +8,7 @@ import re
 import sys
 
 from omni import __version__
-from omni.base.errors import OmniError
+from omni.base.errors import ConfigError, OmniError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,6 +103,8 @@ def _add_model(parser) -> None:
 
 def _add_simulate(commands) -> None:
     def call(args) -> int:
+        if args.webrtc and not args.server:
+            raise ConfigError("--webrtc is a way to a running server: add --server URL")
         if args.server:
             from omni.evaluate.live import main as simulate
         elif args.recorded:
@@ -132,10 +134,13 @@ def _add_simulate(commands) -> None:
                          "the scripts expect now")
     live = parser.add_argument_group("with --server", "A conversation's folder gets way.json too: what the network "
                                      "lost and delayed.")
+    live.add_argument("--webrtc", action="store_true", help="call it over WebRTC, as its page does: Opus in RTP both "
+                      "ways, events on a data channel. What --delay-ms, --jitter-ms and --loss do is then done to "
+                      "every UDP datagram, ICE's and the DTLS handshake's too, so connecting takes longer as well")
     live.add_argument("--delay-ms", type=float, default=0.0, metavar="MS", help="of everything, each way (default: 0)")
     live.add_argument("--jitter-ms", type=float, default=0.0, metavar="MS", help="more delay, up to this (default: 0)")
     live.add_argument("--loss", type=float, default=0.0, metavar="SHARE", help="of the frames of 20 ms, each way, that "
-                      "are replaced by silence, e.g. 0.05 (default: 0)")
+                      "are replaced by silence, or of the datagrams with --webrtc, e.g. 0.05 (default: 0)")
     live.add_argument("--token", help="the server's secret (better: the environment's OMNI_TOKEN)")
     live.add_argument("--insecure", action="store_true", help="accept the server's self-signed certificate")
     _add_model(parser)
@@ -146,6 +151,8 @@ def _add_evaluate(commands) -> None:
     def call(args) -> int:
         if args.suite == "fdb":
             from omni.evaluate.fdb.command import main as evaluate
+        elif args.suite == "voice":
+            from omni.evaluate.voice import main as evaluate
         else:
             from omni.evaluate.suite import main as evaluate
         return evaluate(args)
@@ -154,8 +161,9 @@ def _add_evaluate(commands) -> None:
                                  "the scripted conversations of a suite, many at once, and report how the agent takes, "
                                  "holds and yields the floor, beside the turn-taking one would otherwise use. Ctrl-C "
                                  "keeps what is done; the same command goes on.")
-    parser.add_argument("suite", metavar="SUITE", nargs="?", help="smoke, duplex, a folder of scripts, or fdb "
-                        "(Full-Duplex-Bench v1 and v1.5)")
+    parser.add_argument("suite", metavar="SUITE", nargs="?", help="smoke, duplex, hearing, echo, network, "
+                        "endurance, a folder of scripts, fdb (Full-Duplex-Bench v1 and v1.5) or voice (is it "
+                        "understood?)")
     parser.add_argument("--out", metavar="DIR", help="gets report.html, report.json and every conversation")
     parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="hold the same conversations "
                         "with it too: energy_gate, silero_vad, smart_turn; may be repeated")
@@ -163,6 +171,9 @@ def _add_evaluate(commands) -> None:
                         help="hold them with an agent that must fail too: one that hears another conversation's "
                         "microphone, nothing, or was never trained; may be repeated")
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script")
+    parser.add_argument("--add-ms", type=int, default=125, metavar="MS", help="what computing and a network would put "
+                        "on everything an agent does, added before it is measured (default: 125: 25 of computing, 40 "
+                        "of slack for late packets, 60 of a client's buffer)")
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
     parser.add_argument("--compare", nargs=2, metavar=("A.json", "B.json"), help="say what changed beyond noise "
                         "between two reports, and leave")

@@ -82,7 +82,7 @@ class Timeline:
         self._far_for = 0                   # reads in a row that deviated by more than the jump bound
         self._lateness = 0                  # samples by which the latest packet since the last read came too late
         self._late: deque[int] = deque(maxlen=self._drift_patience)     # the same of the reads before
-        self._ahead: deque[int] = deque(maxlen=self._drift_patience)    # how far ahead of its place the newest stamp was
+        self._ahead: deque[int] = deque(maxlen=self._drift_patience)    # how far ahead of its place the newest was
 
     def place(self, samples: np.ndarray, at: int) -> None:
         """Put float32 `samples` at timestamp `at` (samples on the source's clock, unwrapped, any origin).

@@ -1,17 +1,16 @@
 """`omni simulate --server URL`: the same scripts in real time, against a server that speaks the project's protocol.
 
-    user ─► 20 ms frames ─► Way ─► WebSocket ─► server ─► WebSocket ─► Way ─► Playout ─► what the user hears
-              ▲                                                                 │
-              └──────── turns that wait for the floor, a word, a silence ◄──────┘
+    user ─► 20 ms frames ─► Line ─► WebSocket or WebRTC ─► server ─► Line ─► Playout ─► what the user hears
+              ▲                                                                │
+              └──────── turns that wait for the floor, a word, a silence ◄─────┘
 
 There is one clock, the client's: sample t of both tracks is what sounded on the user's side t / 16,000 s after the
 session had started. The user's track holds what was said (a frame leaves when it is complete), the agent's what a
 client with a small jitter buffer played (`omni.evaluate.playout`), and turns react to the agent as it is heard, within
 20 ms. So delays of the way and of the server are in every measured time, as they are for a person.
 
-The way is one of a stream: what it delays stays in order. A frame of 20 ms that it loses is replaced by silence, as a
-gateway between a datagram network and a WebSocket does. Loss and jitter are drawn from the conversation's seed; the
-server's own chance is its own.
+What a poor network does is up to the line (`omni.evaluate.lines`). Loss and jitter are drawn from the conversation's
+seed; the server's own chance is its own.
 """
 
 import asyncio
@@ -19,90 +18,39 @@ import json
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from omni.audio.files import replacing
 from omni.base.errors import ConfigError, OmniError
-from omni.base.events import (
-    AgentText,
-    AudioReady,
-    BlockPlayed,
-    SessionEvent,
-    SpeechEnded,
-    SpeechStarted,
-    UserText,
-)
-from omni.base.timebase import Timebase
+from omni.base.events import AudioReady
+from omni.evaluate.lines import CLEAN, FRAMES, CallLine, SocketLine
 from omni.evaluate.listen import write_page
 from omni.evaluate.playout import Playout, Told
 from omni.evaluate.scenario import Scenario
 from omni.evaluate.simulate import Outcome, Task, Work, plan, tell, write_outcome
 from omni.evaluate.user import User, make_echo
 from omni.evaluate.verdicts import judge
-from omni.transport.loopback import Link, LinkConditions
-from omni.transport.remote import RemoteConversation, ServerError, public
+from omni.transport.loopback import LinkConditions
+from omni.transport.remote import ServerError, public
 
-FRAMES = Timebase(block_ms=20)
-CLEAN = LinkConditions(delay_ms=0)
 REPORT_FRAMES = 10          # 200 ms
-MAX_TOLD = 64               # events that come with one block
-MAX_UNDER_WAY = 2_000       # 10 s of delay with room to spare; a server that sends faster than real time fills it
-
-
-class Way:
-    """One direction between the user and the WebSocket.
-
-    Attributes:
-        lost: frames of 20 ms that were replaced by silence.
-    """
-
-    def __init__(self, conditions: LinkConditions, seed: int, clock_ns: Callable[[], int]):
-        self.lost = 0
-        self._loss = conditions.loss
-        self._random = np.random.default_rng((seed, 1))     # not the link's: what is lost does not depend on events
-        self._link = Link(conditions, seed, clock_ns)
-        self._under_way: deque[tuple[Callable, tuple]] = deque()
-
-    def lose(self, samples: np.ndarray) -> np.ndarray:
-        """A copy in which lost frames are silence."""
-        samples, size = samples.copy(), FRAMES.block_samples
-        for at in range(0, len(samples), size):
-            if self._random.random() < self._loss:
-                samples[at:at + size] = 0
-                self.lost += 1
-        return samples
-
-    def carry(self, deliver: Callable, *items) -> None:
-        """Call `deliver(*items)` at the other end, after everything that was carried before.
-
-        Raises:
-            ServerError: too much is under way.
-        """
-        if len(self._under_way) >= MAX_UNDER_WAY:
-            raise ServerError("the server sends faster than real time")
-        self._under_way.append((deliver, items))
-        self._link.send_reliably(self._arrive)
-
-    def _arrive(self) -> None:
-        # The oldest, whichever timer woke: two timers of one instant come in any order.
-        deliver, items = self._under_way.popleft()
-        deliver(*items)
+MAX_CALL_DELAY_MS = 240     # each way: aioice takes a peer for gone whose answers to its checks take over 0.5 s
 
 
 class Call:
     """One script under way on a server."""
 
-    def __init__(self, task: Task, url: str, *, conditions: LinkConditions = CLEAN, token: str | None = None,
-                 insecure: bool = False, clock_ns: Callable[[], int] = time.monotonic_ns):
+    def __init__(self, task: Task, url: str, *, webrtc: bool = False, conditions: LinkConditions = CLEAN,
+                 token: str | None = None, insecure: bool = False,
+                 clock_ns: Callable[[], int] = time.monotonic_ns):
         """Args:
             task: `seed` is of loss and jitter.
-            url, token, insecure: see `RemoteConversation`.
+            url, token, insecure: see `RemoteSession`.
+            webrtc: over WebRTC instead of a WebSocket.
             conditions: of each of the two directions.
 
         Raises:
@@ -110,15 +58,12 @@ class Call:
         """
         self._task = task
         self._clock_ns = clock_ns
-        self._up = Way(conditions, 2 * task.seed, clock_ns)
-        self._down = Way(conditions, 2 * task.seed + 1, clock_ns)
-        self._remote = RemoteConversation(url, self._take, token=token, instructions=task.scenario.instructions,
-                                          insecure=insecure)
-        self._told: list[Told] = []
+        self._line = (CallLine if webrtc else SocketLine)(
+            url, self._hear, conditions=conditions, seed=task.seed, clock_ns=clock_ns, token=token,
+            instructions=task.scenario.instructions, insecure=insecure)
         self._playout: Playout | None = None
         self._over = False
         self._started_ns = 0
-        self._sent = self._received = self._late_blocks = 0
 
     async def hold(self) -> Outcome:
         """Connect, let the script pass, hang up. Cancelled, it hangs up and nothing is left of the conversation.
@@ -131,10 +76,10 @@ class Call:
         user, echo = await asyncio.to_thread(self._prepare)     # recordings are read beside the other conversations
         size = FRAMES.block_samples
         count = -(-user.num_samples // size)
-        await self._remote.start()
+        await self._line.start()
         self._started_ns = self._clock_ns()
-        playout = self._playout = Playout(count * size, extended=self._remote.extended)
-        closed = asyncio.create_task(self._remote.wait_closed(), name="live-closed")
+        playout = self._playout = Playout(count * size, extended=self._line.remote.extended)
+        closed = asyncio.create_task(self._line.wait_closed(), name="live-closed")
         try:
             for frame in range(count):
                 at = frame * size
@@ -147,25 +92,22 @@ class Call:
                                       f"{task.scenario.length_s:g} s: {end.detail or end.reason}")
                 if echo is not None:
                     microphone += echo.process(playout.track[at:at + size])
-                self._up.carry(self._remote.receive_audio, self._up.lose(microphone))
-                self._sent += 1
+                self._line.say(microphone)
                 if frame % REPORT_FRAMES == REPORT_FRAMES - 1:
-                    self._up.carry(self._remote.report_played, playout.position(self._now()))
+                    self._line.report(playout.position(self._now()))
         finally:
             self._over = True
             closed.cancel()
             await asyncio.gather(closed, return_exceptions=True)
-            await self._remote.close()
+            await self._line.close()
         turns = tuple(sorted(user.placed.values(), key=lambda span: span.start))
         verdicts = judge(task.scenario.expect, playout.record, user.placed, user.num_samples)
         return Outcome(user.track, playout.track[:user.num_samples], playout.record, turns, tuple(verdicts))
 
     def numbers(self) -> dict:
-        """What the way did: frames of 20 ms, and milliseconds and blocks of 80 ms by which audio came late."""
-        return {"frames_sent": self._sent, "frames_lost_up": self._up.lost, "frames_received": self._received,
-                "frames_lost_down": self._down.lost, "frames_unsent": self._remote.lost,
-                "late_ms": FRAMES.to_ms(self._playout.late) if self._playout else 0,
-                "late_blocks_of_server": self._late_blocks}
+        """What the way did, and milliseconds and blocks of 80 ms by which audio came late."""
+        return {**self._line.numbers(), "late_ms": FRAMES.to_ms(self._playout.late) if self._playout else 0,
+                "late_blocks_of_server": self._line.late_blocks}
 
     def _prepare(self) -> tuple[User, object]:
         task = self._task
@@ -174,36 +116,22 @@ class Call:
     def _now(self) -> int:
         return (self._clock_ns() - self._started_ns) * FRAMES.sample_rate_hz // 1_000_000_000
 
-    def _take(self, event: SessionEvent) -> None:
-        """What the server told, as it comes off the socket; words and floor travel on with the block they precede."""
-        match event:
-            case AudioReady():
-                told, self._told = self._told, []
-                self._received += len(event.samples) // FRAMES.block_samples
-                self._down.carry(self._hear, told, replace(event, samples=self._down.lose(event.samples)))
-            case AgentText() | UserText() | SpeechStarted() | SpeechEnded():
-                if len(self._told) >= MAX_TOLD:
-                    raise ServerError("the server sends words without sound")
-                self._told.append(event)
-            case BlockPlayed():
-                self._late_blocks = event.late_blocks
-
     def _hear(self, told: list[Told], audio: AudioReady) -> None:
         if not self._over:
             self._playout.take(told, audio, self._now())
 
 
-async def hold(scenario: Scenario, script: Path, url: str, *, conditions: LinkConditions = CLEAN, seed: int = 0,
-               token: str | None = None, insecure: bool = False) -> Outcome:
+async def hold(scenario: Scenario, script: Path, url: str, *, seed: int = 0, **options) -> Outcome:
     """One conversation in real time; see `Call`."""
-    return await Call(Task(scenario, script, seed), url, conditions=conditions, token=token, insecure=insecure).hold()
+    return await Call(Task(scenario, script, seed), url, **options).hold()
 
 
 def main(args) -> int:
     """The command: 0 if every expectation was met, 1 if not, 2 if a conversation could not be held."""
     conditions = _conditions(args)
-    told = ", ".join(f"{name} {value:g}" for name, value in asdict(conditions).items() if value)
-    model = public(args.server) + (f" ({told})" if told else "")
+    told = ["WebRTC"] if args.webrtc else []
+    told += [f"{name} {value:g}" for name, value in asdict(conditions).items() if value]
+    model = public(args.server) + (f" ({', '.join(told)})" if told else "")
     work = plan(args, model)
     outcomes, failed = asyncio.run(_hold_all(args, work, conditions, model))
     code = tell(work, outcomes)
@@ -217,6 +145,9 @@ def _conditions(args) -> LinkConditions:
         raise ConfigError("--loss is a share, from 0 to less than 1")
     if not (0 <= args.delay_ms <= 5_000 and 0 <= args.jitter_ms <= 5_000):
         raise ConfigError("--delay-ms and --jitter-ms go from 0 to 5000")
+    if args.webrtc and args.delay_ms + args.jitter_ms > MAX_CALL_DELAY_MS:
+        raise ConfigError(f"with --webrtc, --delay-ms and --jitter-ms together go to {MAX_CALL_DELAY_MS}: a call over "
+                          f"a longer way breaks off")
     return LinkConditions(args.delay_ms, args.jitter_ms, args.loss)
 
 
@@ -237,7 +168,8 @@ async def _hold_all(args, work: Work, conditions: LinkConditions,
     async def work_off() -> None:
         nonlocal failed
         for folder, task in waiting:
-            call = Call(task, args.server, conditions=conditions, token=token, insecure=args.insecure)
+            call = Call(task, args.server, webrtc=args.webrtc, conditions=conditions, token=token,
+                        insecure=args.insecure)
             try:
                 outcome = await call.hold()
                 # The picture takes a second: in a thread, or the other conversations would stand still.

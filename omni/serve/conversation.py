@@ -273,6 +273,11 @@ class CallConversation(Conversation):
         """Unsent audio was thrown away."""
         self._discarded(epoch, samples)
 
+    def placed(self, epoch: int, at: int, rtp_timestamp: int) -> None:
+        """Where the track lies on the session's timeline has changed."""
+        for text in self._adapter.place(epoch, at, rtp_timestamp):
+            self._call.send(text)
+
     def measured(self, round_trip_ms: int) -> None:
         """What the peer's reports say about the network."""
         if self._session is not None:

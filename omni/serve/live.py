@@ -233,6 +233,14 @@ class LiveAdapter:
             out = self._usage(self._timebase.block_at(event.block + 1)) if isinstance(event, base.BlockPlayed) else []
         return [encode_server(item) for item in out if self._may_receive(item.__struct_config__.tag)]
 
+    def place(self, epoch: int, at: int, rtp_timestamp: int) -> list[str]:
+        """Over WebRTC: sample `at` of the session is sent with this RTP timestamp, and what follows it behind. Texts as
+        from `send`."""
+        if self._state != "live" or not self._may_receive("omni.audio"):
+            return []
+        return [encode_server(server.OmniAudio(epoch=epoch, start_ms=self._timebase.to_ms(at), tail_ms=0,
+                                               rtp_timestamp=rtp_timestamp))]
+
     def _translate(self, event: base.SessionEvent) -> list[server.ServerEvent]:
         ms = self._timebase.to_ms
         match event:

@@ -31,13 +31,17 @@ class PacketCounters:
 
 
 class PromptBuffer(JitterBuffer):
-    """Gives each packet on at once, in order, and drops late ones."""
+    """Gives each packet on at once, in order, and drops late ones.
+
+    Attributes:
+        origin: RTP timestamp of the first packet that was given on, from which aiortc counts `pts`; None before.
+    """
 
     def __init__(self) -> None:
         super().__init__(capacity=4, prefetch=1)
         self.counters = PacketCounters()
+        self.origin: int | None = None
         self._newest: int | None = None
-        self._timestamp = 0
         self._second = -1
         self._in_second = 0
 
@@ -58,6 +62,8 @@ class PromptBuffer(JitterBuffer):
         if not packet._data:  # type: ignore[attr-defined]  # set by the receiver; padding only
             return False, None
         self.counters.received += 1
+        if self.origin is None:
+            self.origin = packet.timestamp
         return False, JitterFrame(data=packet._data, timestamp=packet.timestamp)  # type: ignore[attr-defined]
 
     def _floods(self, packet: RtpPacket) -> bool:

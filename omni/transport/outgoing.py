@@ -58,10 +58,13 @@ class Frame:
     Attributes:
         samples: float32 (frame_samples,) at the model's rate.
         at: one past the last sample of the conversation's clock that is sent with it; unchanged for filler.
+        run: (offset, position): from its sample `offset` on, the conversation from `position` on, without a jump. None
+            if all of it is filler.
     """
 
     samples: np.ndarray
     at: int
+    run: tuple[int, int] | None = None
 
 
 class OutgoingAudio:
@@ -84,6 +87,11 @@ class OutgoingAudio:
         self._epoch = 0
         self._at = 0
         self._dry = True
+
+    @property
+    def epoch(self) -> int:
+        """The newest that was pushed."""
+        return self._epoch
 
     @property
     def held(self) -> int:
@@ -113,14 +121,17 @@ class OutgoingAudio:
     def pull(self) -> Frame:
         """The next 20 ms; silence where nothing is there."""
         out = np.zeros(self.frame_samples, np.float32)
-        filled = 0
+        filled, run, following = 0, None, None
         while filled < len(out) and self._queue:
             piece = self._queue[0]
             count = min(len(out) - filled, len(piece.samples))
             out[filled:filled + count] = piece.samples[:count]
+            if piece.at != following:
+                run = filled, piece.at
+            following = piece.at + count
             filled += count
             self._held -= count
-            self._at = max(self._at, piece.at + count)
+            self._at = max(self._at, following)
             if count == len(piece.samples):
                 self._queue.popleft()
             else:
@@ -129,7 +140,7 @@ class OutgoingAudio:
             self._dry = True
             self.counters.missing += len(out) - filled
         self.counters.sent += len(out)
-        return Frame(out, self._at)
+        return Frame(out, self._at, run)
 
     def _append(self, piece: _Piece) -> None:
         if len(piece.samples):

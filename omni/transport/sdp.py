@@ -1,4 +1,4 @@
-"""What of an offer is looked at before aiortc parses it: its bounds and its shape (RFC 8866)."""
+"""What of a session description is looked at beside aiortc: an offer's bounds and shape, and addresses (RFC 8866)."""
 
 import ipaddress
 
@@ -36,6 +36,31 @@ def check_offer(sdp: str, max_candidates: int) -> str:
     if sum(line.startswith("a=candidate:") for line in lines) > max_candidates:
         raise _wrong(f"more than {max_candidates} candidates")
     kept = [line for line in lines if line and not (line.startswith("a=candidate:") and not _usable(line))]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def addresses(sdp: str) -> list[tuple[str, int]]:
+    """Where its owner can be reached, each place once: the UDP candidates that are named by address."""
+    candidates = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate:") and _usable(line)]
+    return list(dict.fromkeys((parts[4], int(parts[5])) for parts in candidates))
+
+
+def readdressed(sdp: str, places: dict[tuple[str, int], tuple[str, int]]) -> str:
+    """The description with other addresses: of its candidates those remain that `places` has an address for.
+
+    One that has none left does not say that this was all of them (RFC 8838 section 8.1): its owner is yet to be found.
+    """
+    kept = []
+    for line in sdp.splitlines():
+        if line.startswith("a=candidate:"):
+            parts = line.split()
+            place = places.get((parts[4], int(parts[5]))) if _usable(line) else None
+            if place is None:
+                continue
+            parts[4:6] = place[0], str(place[1])
+            line = " ".join(parts)
+        if places or line != "a=end-of-candidates":
+            kept.append(line)
     return "\r\n".join(kept) + "\r\n"
 
 

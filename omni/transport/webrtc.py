@@ -26,6 +26,7 @@ from aiortc import (
     RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.mediastreams import MediaStreamError
@@ -42,7 +43,6 @@ from omni.transport.sdp import check_offer
 logger = logging.getLogger(__name__)
 
 CHANNEL = "oai-events"
-_MAX_FRAMES_WAITING = 25        # 0.5 s of received frames; more means the event loop stood still
 _PENDING_EVENTS = 256           # before the channel opens
 _CHANNEL_BUSY_BYTES = 64 * 1024     # above it, events that may be lost are not sent
 _CHANNEL_STALLED_BYTES = 512 * 1024  # above it, the reader is gone
@@ -78,6 +78,12 @@ class WebRtcSettings:
     silence_s: float = 30.0
 
 
+def prefer_opus(transceiver: RTCRtpTransceiver) -> None:
+    """Negotiate Opus and nothing else."""
+    transceiver.setCodecPreferences([codec for codec in RTCRtpSender.getCapabilities("audio").codecs
+                                     if codec.mimeType == "audio/opus"])
+
+
 class CallPeer(Protocol):
     """Who is told what the other end sends. Called on the event loop; must not block."""
 
@@ -92,6 +98,10 @@ class CallPeer(Protocol):
 
     def discarded(self, epoch: int, samples: int) -> None:
         """Unsent audio of an older epoch was thrown away."""
+
+    def placed(self, epoch: int, at: int, rtp_timestamp: int) -> None:
+        """Sample `at` of the conversation leaves with this RTP timestamp; what follows it does so without a gap, until
+        the next call."""
 
     def measured(self, round_trip_ms: int) -> None:
         """The round trip that the peer's reports give (RFC 3550 section 6.4.1), every few seconds."""
@@ -113,7 +123,7 @@ class Call:
         self.counters = CallCounters()
         self.outgoing = OutgoingAudio(self.timebase, self.peer.discarded)
         self.incoming: PromptBuffer | None = None
-        self._track = PacedTrack(self.timebase, self.outgoing, self.counters)
+        self._track = PacedTrack(self.timebase, self.outgoing, self.counters, self._placed)
         self._remote: MediaStreamTrack | None = None
         self._channel: RTCDataChannel | None = None
         self._pending: deque[tuple[str, bool]] = deque()
@@ -138,8 +148,7 @@ class Call:
         offer = check_offer(offer_sdp, self.settings.max_candidates)
         self._pc.addTrack(self._track)
         transceiver = self._pc.getTransceivers()[0]
-        transceiver.setCodecPreferences([codec for codec in RTCRtpSender.getCapabilities("audio").codecs
-                                         if codec.mimeType == "audio/opus"])
+        prefer_opus(transceiver)
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(sdp=offer, type="offer"))
             await self._pc.setLocalDescription(await self._pc.createAnswer())
@@ -219,20 +228,33 @@ class Call:
 
         None if no packet of about that time was sent (within the last 20 s).
         """
-        # aiortc draws the origin of its timestamps at random and keeps it to itself; its newest packet tells it. Each
-        # frame makes one packet, and the newest frames may still be with the encoder.
-        sender = self._pc.getSenders()[0]
-        packets, newest = sender._RTCRtpSender__packet_count, sender._RTCRtpSender__rtp_timestamp
-        sent = self._track.sent
-        unsent = self._track.frames - packets
-        ago = (newest - rtp_timestamp) & 0xFFFFFFFF
-        if not packets or not 0 <= unsent < len(sent) or ago >= 1 << 31:
+        newest = self._newest_packet()
+        if newest is None:
             return None
-        return self._track.position(sent[-1 - unsent][0] - ago)
+        ago = (newest[1] - rtp_timestamp) & 0xFFFFFFFF
+        return None if ago >= 1 << 31 else self._track.position(newest[0] - ago)
 
     def played_at_track(self, played_ms: int) -> int | None:
         """The same for a client that counts milliseconds of the remote track."""
         return self._track.position(played_ms * OPUS_HZ // 1000)
+
+    def _placed(self, pts: int, at: int) -> bool:
+        newest = self._newest_packet()
+        if newest is None:
+            return False
+        self.peer.placed(self.outgoing.epoch, at, (newest[1] + pts - newest[0]) & 0xFFFFFFFF)
+        return True
+
+    def _newest_packet(self) -> tuple[int, int] | None:
+        """(pts, RTP timestamp) of what was sent last; None before the first.
+
+        aiortc draws the origin of its timestamps at random and keeps it to itself; its newest packet tells it. Each
+        frame makes one packet, and the newest frames may still be with the encoder.
+        """
+        sender = self._pc.getSenders()[0]
+        packets, timestamp = sender._RTCRtpSender__packet_count, sender._RTCRtpSender__rtp_timestamp
+        sent, unsent = self._track.sent, self._track.frames - packets
+        return (sent[-1 - unsent][0], timestamp) if packets and 0 <= unsent < len(sent) else None
 
     # ---- from aiortc
 
@@ -278,16 +300,10 @@ class Call:
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         incoming = IncomingAudio(self.timebase, self.peer.heard, self.counters)
-        while True:
-            try:
-                frame = await track.recv()
-            except MediaStreamError:
-                self._remote_hangup()
-                return
-            if track._queue.qsize() > _MAX_FRAMES_WAITING:
-                self.counters.skipped_frames += 1
-            else:
-                incoming.push(frame)
+        try:
+            await incoming.follow(track)
+        except MediaStreamError:
+            self._remote_hangup()
 
     async def _watch(self) -> None:
         """End a call from which nothing comes: no media, no reports, no consent. Tell the round trip on the way."""

@@ -168,8 +168,9 @@ class SocketLink:
         except TimeoutError:
             logger.debug("the close frame waits for its reader")
         if transport is not None:
+            waiting = transport.get_write_buffer_size()     # a TLS transport that was closed twice cannot tell
             transport.close()
-            if transport.get_write_buffer_size():
+            if waiting:
                 asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
 
     async def _read(self, received: Callable[[str | bytes], Awaitable[None]]) -> None:

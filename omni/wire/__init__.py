@@ -15,6 +15,7 @@ from omni.wire.codec import (
     decode_client,
     decode_create,
     decode_created,
+    decode_http_error,
     decode_server,
     encode_client,
     encode_create,
@@ -27,6 +28,6 @@ from omni.wire.server_events import ServerEvent
 
 __all__ = [
     "CLIENT_EVENT_TYPES", "SERVER_EVENT_TYPES", "ClientEvent", "EventIds", "ServerEvent", "WireError",
-    "decode_client", "decode_create", "decode_created", "decode_server", "encode_client", "encode_create",
-    "encode_created", "encode_http_error", "encode_server", "error_body",
+    "decode_client", "decode_create", "decode_created", "decode_http_error", "decode_server", "encode_client",
+    "encode_create", "encode_created", "encode_http_error", "encode_server", "error_body",
 ]

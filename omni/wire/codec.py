@@ -24,6 +24,7 @@ _client = msgspec.json.Decoder(ClientEvent)
 _server = msgspec.json.Decoder(ServerEvent)
 _create = msgspec.json.Decoder(CreateSession)
 _created = msgspec.json.Decoder(CreatedSession)
+_http_error = msgspec.json.Decoder(HttpError)
 _encoder = msgspec.json.Encoder()
 
 CLIENT_EVENT_TYPES = frozenset(event.__struct_config__.tag for event in typing.get_args(ClientEvent))
@@ -120,6 +121,18 @@ def decode_created(body: str | bytes) -> CreatedSession:
 def encode_http_error(error: OmniError) -> str:
     """The body of an HTTP refusal."""
     return _encoder.encode(HttpError(error=error_body(error))).decode()
+
+
+def decode_http_error(body: str | bytes) -> ErrorBody:
+    """Decode the body of an HTTP refusal.
+
+    Raises:
+        WireError: as `decode_client`.
+    """
+    try:
+        return _http_error.decode(_to_bytes(body, limits.MAX_OFFER_BYTES)).error
+    except _FAILURES as failure:
+        raise _describe(failure, None) from None
 
 
 def error_body(error: OmniError) -> ErrorBody:

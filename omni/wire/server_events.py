@@ -180,18 +180,21 @@ class OmniHeard(_ServerEvent, tag="omni.heard", kw_only=True):
 
 
 class OmniAudio(_AudioEvent, tag="omni.audio", kw_only=True):
-    """Belongs to the `session.output_audio.delta` that follows it at once. WebSocket only.
+    """Where audio lies. On a WebSocket it belongs to the `session.output_audio.delta` that follows it at once. Over
+    WebRTC it holds for the track from `rtp_timestamp` on, until the next one.
 
     Attributes:
         epoch: of the audio.
         start_ms: position of its first sample on the session's timeline.
         tail_ms: leading milliseconds that still belong to the reply that was just cut (its ramp to silence); a
-            client that has just ramped down older audio of its own skips them.
+            client that has just ramped down older audio of its own skips them. 0 over WebRTC.
+        rtp_timestamp: of that first sample; WebRTC only.
     """
 
     epoch: Count
     start_ms: Milliseconds
     tail_ms: Milliseconds
+    rtp_timestamp: Annotated[int, Meta(ge=0, le=2**32 - 1)] | None = None
 
 
 ServerEvent = (SessionStarted | SessionUpdated | SessionClosed | OutputAudioDelta | InputTranscriptDelta

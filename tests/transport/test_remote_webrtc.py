@@ -78,14 +78,15 @@ async def test_a_call_with_a_server():
         track[event.at:event.at + len(event.samples)] = event.samples
     loud = np.flatnonzero(np.abs(track) > 0.1)
     started, = (event for event in events if isinstance(event, SpeechStarted))
-    assert loud[0] == pytest.approx(started.at, abs=48) and loud[-1] - loud[0] == pytest.approx(5 * 1_280, abs=160)
+    assert loud[0] == pytest.approx(started.at, abs=48)
+    assert 5 * 1_280 - 160 < loud[-1] - loud[0] < 8 * 1_280, "five blocks; a busy machine leaves a hole between them"
     carrier = next(event for event in events[events.index(started):] if isinstance(event, AudioReady))
     assert carrier.at <= started.at < carrier.at + len(carrier.samples)
     assert [event.text for event in events if isinstance(event, AgentText)][0] == " word0"
     heard = [event for event in events if isinstance(event, SpeechHeard)]
     assert heard and not heard[-1].estimated
     assert np.abs(np.concatenate(engine.heard[0])).max() == pytest.approx(0.1, abs=0.02) and engine.num_open == 0
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.3)
     assert asyncio.all_tasks() <= tasks
 
 
