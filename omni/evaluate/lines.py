@@ -23,6 +23,7 @@ from omni.base.events import (
 )
 from omni.base.timebase import Timebase
 from omni.evaluate.playout import Told
+from omni.evaluate.record import ServerHeard
 from omni.transport.loopback import Link, LinkConditions
 from omni.transport.remote import RemoteConversation, ServerError
 from omni.transport.remote_session import RemoteSession
@@ -79,6 +80,7 @@ class Line:
 
     Attributes:
         remote: the session on the server.
+        heard: what the server knows the user has heard.
         late_blocks: blocks of 80 ms that the server replaced by silence so far.
     """
 
@@ -88,6 +90,7 @@ class Line:
         """Args:
             hear: takes, at the user's end, audio and the words and floor that come with it.
         """
+        self.heard = ServerHeard()
         self.late_blocks = 0
         self._closing = False
         self._hear = hear
@@ -121,6 +124,7 @@ class Line:
 
     def _take(self, event: SessionEvent) -> None:
         """What the server told; words and floor travel on with the audio that they precede."""
+        self.heard.note(event)      # the last of it comes while the session closes
         if self._closing:
             return
         match event:

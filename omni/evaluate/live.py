@@ -29,11 +29,11 @@ from omni.base.errors import ConfigError, OmniError
 from omni.base.events import AudioReady
 from omni.evaluate.lines import CLEAN, FRAMES, CallLine, SocketLine
 from omni.evaluate.listen import write_page
+from omni.evaluate.outcome import Outcome, conclude
 from omni.evaluate.playout import Playout, Told
 from omni.evaluate.scenario import Scenario
-from omni.evaluate.simulate import Outcome, Task, Work, plan, tell, write_outcome
+from omni.evaluate.simulate import Task, Work, plan, tell, write_outcome
 from omni.evaluate.user import User, make_echo
-from omni.evaluate.verdicts import judge
 from omni.transport.loopback import LinkConditions
 from omni.transport.remote import ServerError, public
 
@@ -100,9 +100,7 @@ class Call:
             closed.cancel()
             await asyncio.gather(closed, return_exceptions=True)
             await self._line.close()
-        turns = tuple(sorted(user.placed.values(), key=lambda span: span.start))
-        verdicts = judge(task.scenario.expect, playout.record, user.placed, user.num_samples)
-        return Outcome(user.track, playout.track[:user.num_samples], playout.record, turns, tuple(verdicts))
+        return conclude(task.scenario, user, playout.record, playout.track, self._line.heard.texts())
 
     def numbers(self) -> dict:
         """What the way did, and milliseconds and blocks of 80 ms by which audio came late."""

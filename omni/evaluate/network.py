@@ -21,9 +21,7 @@ from omni.base.events import (
     AudioReady,
     BlockInput,
     BlockResult,
-    SessionEvent,
     SpeechEnded,
-    SpeechHeard,
     SpeechStarted,
     UserText,
 )
@@ -31,6 +29,7 @@ from omni.base.timebase import Timebase
 from omni.engine.engine import Engine
 from omni.evaluate.outcome import Outcome, conclude
 from omni.evaluate.playout import Playout, Told
+from omni.evaluate.record import ServerHeard
 from omni.evaluate.scenario import NetworkPath, Scenario
 from omni.evaluate.user import User, make_echo
 from omni.session.machine import Machine, SessionOptions
@@ -89,8 +88,7 @@ class RemoteRun:
         self._length = -(-self._user.num_samples // self._block) * self._block
         self._playout = Playout(self._length)
         self._told: list[Told] = []
-        self._epochs: list[int] = []            # of the replies, in order
-        self._heard: dict[int, str] = {}        # epoch -> what the server knows was heard of that reply
+        self._heard = ServerHeard()
         self._now = 0
 
     @property
@@ -117,7 +115,7 @@ class RemoteRun:
         """Send what the agent did on its way."""
         self._machine.give_block(result, 0, self._now_ns)
         for event in self._machine.events():
-            self._note(event)
+            self._heard.note(event)
             match event:
                 case AgentText() | UserText() | SpeechStarted() | SpeechEnded():
                     self._told.append(event)
@@ -138,16 +136,8 @@ class RemoteRun:
         """What came of it, once it is over; the agent's side is what the user heard."""
         self._machine.close("close_requested")
         for event in self._machine.events():
-            self._note(event)
-        heard = tuple(self._heard.get(epoch, "") for epoch in self._epochs)
-        return conclude(self._scenario, self._user, self._playout.record, self._playout.track, heard)
-
-    def _note(self, event: SessionEvent) -> None:
-        """What the server knows of the client's playback."""
-        if isinstance(event, SpeechStarted):
-            self._epochs.append(event.epoch)
-        elif isinstance(event, SpeechHeard):
-            self._heard[event.epoch] = event.text
+            self._heard.note(event)
+        return conclude(self._scenario, self._user, self._playout.record, self._playout.track, self._heard.texts())
 
     def _frame(self) -> None:
         """20 ms on the user's side."""

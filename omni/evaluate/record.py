@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from omni.base.events import BlockResult, EndReason
+from omni.base.events import BlockResult, EndReason, SessionEvent, SpeechHeard, SpeechStarted
 from omni.base.timebase import Timebase
 from omni.session.playback import LEAST_CUT_MS
 
@@ -158,6 +158,25 @@ class Record:
 
     def _was_heard(self, piece: Piece) -> bool:
         return not piece.cut or piece.end - piece.start >= self.timebase.from_ms(LEAST_CUT_MS)
+
+
+class ServerHeard:
+    """What a server knows was heard of each of its replies, gathered from its events."""
+
+    def __init__(self):
+        self._epochs: list[int] = []
+        self._texts: dict[int, str] = {}
+
+    def note(self, event: SessionEvent) -> None:
+        """An event of the session, in order; those that tell nothing of this are ignored."""
+        if isinstance(event, SpeechStarted):
+            self._epochs.append(event.epoch)
+        elif isinstance(event, SpeechHeard):
+            self._texts[event.epoch] = event.text
+
+    def texts(self) -> tuple[str, ...]:
+        """One a reply, in their order; empty if it has told nothing at all."""
+        return tuple(self._texts.get(epoch, "") for epoch in self._epochs) if self._texts else ()
 
 
 def _clip(piece: Piece, until: int) -> Piece:
