@@ -70,9 +70,10 @@ class Augment:
         snr_db = rng.uniform(low_db, high_db) if rng.random() < 0.7 else rng.uniform(25, 55)
         return x + self.bed(len(x), rng) * level * 10 ** (-snr_db / 20)
 
-    def level(self, x: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Gain so that the peak lies between -20 and -1 dB of full scale, sometimes clipped."""
-        peak = max(float(np.abs(x).max(initial=0.0)), 1e-4)
+    def level(self, x: np.ndarray, rng: random.Random, least_peak: float = 1e-4) -> np.ndarray:
+        """Gain so that the peak, or `least_peak` if that is more, lies between -20 and -1 dB of full scale, sometimes
+        clipped."""
+        peak = max(float(np.abs(x).max(initial=0.0)), least_peak)
         x = x * (10 ** (rng.uniform(-20, -1) / 20) / peak)
         if rng.random() < 0.05:
             x = np.clip(x * 2, -1, 1)

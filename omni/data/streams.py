@@ -24,6 +24,7 @@ from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
 RATE_HZ = conversations.RATE_HZ
+ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
 _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
@@ -223,6 +224,9 @@ class SoundSource:
             start = rng.randrange(max(1, len(clip) - 16_000))
             clip = clip[start:start + rng.randrange(8000, 32_000)]
             return SoundLine(clip, "", "", "sound", len(clip))
+        if kind == "other" and rng.random() < ELSEWHERE:  # only the distance tells that this is for somebody else
+            line = self.draw("turn", rng)
+            return line and SoundLine(line.samples, None, "", "elsewhere", line.num_samples)
         if kind != "turn":
             pool = self.people[kind] if self.people[kind] and rng.random() < PEOPLE else self.pools[kind]
             line = self._line(rng.choice(pool), rng) if pool else None
@@ -358,8 +362,9 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
     for h in talk.heard:
         x = augment.colour(np.asarray(h.line.samples, np.float32) / 32768, rng)
         if h.role == "other":  # mostly across the room; near by, the words alone tell that they are for someone else
-            close = rng.random() < 0.3
-            track, level = near if close else far, 10 ** ((rng.uniform(-8, 0) if close else rng.uniform(-22, -8)) / 20)
+            close = rng.random() < 0.3 and h.line.skill != "elsewhere"
+            low, high = (-8, 0) if close else (-26, -14) if h.line.skill == "elsewhere" else (-24, -8)
+            track, level = near if close else far, 10 ** (rng.uniform(low, high) / 20)
         elif h.role == "sound":
             track, level = far, 10 ** (rng.uniform(-20, 0) / 20)
         else:
@@ -369,9 +374,11 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
         x[len(x) - edge:] *= np.linspace(1, 0, edge)
         x = x[:max(count - h.at, 0)]
         track[h.at:h.at + len(x)] += x * level
+    present = max((float(np.abs(h.line.samples).max(initial=0)) / 32768 for h in talk.heard), default=0.5)
     room = augment.room(near[:count], rng) + augment.room(far[:count], rng, share=0.9)
     room = augment.noise(room, rng, low_db=5)
-    room = augment.level(room, rng)
+    # as loud as a near mouth would be, even where nobody near speaks: far talk stays faint
+    room = augment.level(room, rng, least_peak=present * gain)
     if rng.random() < 0.6:
         room = room + echo(own, augment, rng)
     return np.clip(room, -1, 1).astype(np.float32)
