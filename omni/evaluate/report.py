@@ -90,6 +90,8 @@ def compare(before: Path, after: Path) -> str:
     a, b = (_load(path) for path in (before, after))
     if a["header"]["scripts"] != b["header"]["scripts"]:
         raise MediaError(f"{before.name} and {after.name} are of different scripts: their numbers cannot be compared")
+    if a["header"].get("added_ms") != b["header"].get("added_ms"):
+        raise MediaError(f"{before.name} and {after.name} have different delays added: their times cannot be compared")
     lines = []
     for agent in a["agents"].keys() & b["agents"].keys():
         for name, old in a["agents"][agent]["metrics"].items():

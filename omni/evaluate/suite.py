@@ -46,7 +46,8 @@ from omni.evaluate.scenario import Scenario, concrete, load_scenario
 from omni.evaluate.simulate import Task, already, check, simulate_all, write_outcome
 
 BASELINES = {"energy_gate": EnergyGate, "silero_vad": SileroVad, "smart_turn": SmartTurn}
-BY_SCRIPT = ("response_rate", "latency_p50", "answers_right", "caption_wer", "yield_rate")
+BY_SCRIPT = ("response_rate", "latency_p50", "answers_right", "caption_wer", "yield_rate", "wrong_yields_backchannel",
+             "self_interruptions")
 WORST = 10
 
 

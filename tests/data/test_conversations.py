@@ -7,9 +7,20 @@ import pytest
 import torch
 
 from omni.data import bank, conversations, skills
+from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DECISIVE, START_AFTER, Conversation, Heard, build
 from omni.data.speaker import TextSpeaker
-from omni.data.streams import TextConversations, TextLine, TextSource, active_span, caption_spans, characters, grid
+from omni.data.streams import (
+    SoundLine,
+    TextConversations,
+    TextLine,
+    TextSource,
+    active_span,
+    caption_spans,
+    characters,
+    grid,
+    mix,
+)
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
@@ -243,3 +254,19 @@ def test_active_span_finds_the_speech_in_a_recording():
 def test_no_stop_is_also_a_backchannel():
     assert not set(bank.STOPS) & set(bank.BACKCHANNELS)
     assert conversations.RATE_HZ == 16_000
+
+
+def test_what_is_far_off_stays_faint_even_where_nobody_near_speaks():
+    rng, noise = random.Random(5), np.random.default_rng(5)
+    augment = Augment([np.eye(1, 64, 16, dtype=np.float32)[0]], [noise.standard_normal(16_000).astype(np.float32)],
+                      [(noise.standard_normal(8_000) * 3_000).astype(np.int16)])
+    loud = (noise.standard_normal(16_000).clip(-1, 1) * 16_000).astype(np.int16)
+    peaks = {"turn": [], "elsewhere": []}
+    for skill, found in peaks.items():
+        for _ in range(40):
+            talk = Conversation(50)
+            line = SoundLine(loud, None, "", skill, len(loud))
+            talk.heard.append(Heard(line, 8_000, "turn" if skill == "turn" else "other"))
+            found.append(float(np.abs(mix(talk, talk.own_audio(), augment, rng)).max()))
+    near, far = (np.median(found) for found in peaks.values())
+    assert near > 0.15 and far < near / 3

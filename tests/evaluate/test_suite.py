@@ -166,3 +166,40 @@ def test_the_projects_suites_are_valid_and_large_enough():
     assert sum(s.variants for s in duplex) >= 300
     kinds = {turn.pick for s in duplex for turn in s.user}
     assert {"orders", "stops", "backchannels", "tics", "noises", "others", "questions"} <= kinds
+    assert {p.name for p in root.iterdir()} == {"smoke", "duplex", "hearing", "echo", "network", "endurance"}
+
+
+def test_what_is_to_be_yielded_to_is_no_louder_and_comes_no_later_than_what_is_not():
+    scripts = {path.stem: load_scenario(path) for path in suite.find_suite("duplex")}
+    over = {name: next(turn for turn in scripts[name].user if turn.name == "over")
+            for name in ("stops", "new_questions", "backchannels", "tics")}
+    assert len({turn.level_db for turn in over.values()}) == 1 and len({turn.when for turn in over.values()}) == 1
+    assert len({scripts[name].noise for name in over}) == 1
+
+
+def test_a_stated_delay_is_in_the_report_and_in_its_times(folder, tmp_path):
+    found = {}
+    for added in (0, 100):
+        assert cli.main(["evaluate", str(folder), "--out", str(tmp_path / "out"), "--add-ms", str(added)]) == 0
+        found[added] = json.loads((tmp_path / "out" / "report.json").read_text())
+        assert found[added]["header"]["added_ms"] == added
+        (tmp_path / f"{added}.json").write_text(json.dumps(found[added]))
+    for name in ("latency_p50", "yield_time_onset_p50"):
+        values = [report["agents"]["omni"]["metrics"][name]["value"] for report in found.values()]
+        assert values[1] == pytest.approx(values[0] + 0.1, abs=0.011)
+    with pytest.raises(suite.MediaError, match="different delays"):
+        compare(tmp_path / "0.json", tmp_path / "100.json")
+    assert cli.main(["evaluate", str(folder), "--out", str(tmp_path / "out"), "--add-ms", "-1"]) == 2
+
+
+def test_times_and_costs_are_drawn(report, tmp_path):
+    agent = report["agents"]["omni"]
+    assert len(agent["latencies_s"]) == agent["metrics"]["latency_p50"]["count"] == 6
+    assert len(agent["yield_times_s"]) == 3 and all(value > 0 for value in agent["growth"]["step_ms_p50"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "How soon it answers" in page and "How soon it is silent" in page and "Does anything grow?" in page
+    bars = re.findall(r"<title>(-?[0-9.]+) to (-?[0-9.]+) s: (\d+)</title>", page)
+    assert sum(int(n) for *_, n in bars) == 9
+    worst = next(line for line in agent["conversations"] if line.get("page"))
+    assert (tmp_path / "out" / worst["folder"] / "timeline.png").exists()
+    assert "timeline.png" in (tmp_path / "out" / worst["page"]).read_text()

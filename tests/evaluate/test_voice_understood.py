@@ -1,0 +1,32 @@
+"""Is the voice understood: the same texts, in the agent's voice and in its teacher's, to one independent ear."""
+
+import json
+
+from conftest import need
+
+from omni import cli
+from omni.audio.files import read_mono
+from omni.evaluate import voice
+
+
+def test_texts_are_the_same_for_everybody_and_names_are_spelled():
+    found = voice.texts()
+    assert {kind: len(texts) for kind, texts in found.items()} == {"orders": 24, "random": 24, "names": 24}
+    assert found == voice.texts()
+    assert all(len(set(voice.plain(text).split())) == 6 for text in found["random"])
+    assert all(len(word) == 1 for text in found["names"] for word in voice.plain(text).split())
+
+
+def test_the_voice_is_measured_beside_its_teacher(tmp_path, monkeypatch, capsys):
+    need("flite")
+    monkeypatch.setattr(voice.measure, "__defaults__", (None, 2))
+    assert cli.main(["evaluate", "voice", "--out", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "voice.json").read_text())
+    assert len(report.pop("weights")) == 16
+    for kind in ("orders", "random", "names"):
+        agent, teacher = report[kind]["agent"], report[kind]["teacher"]
+        assert agent["words"] == teacher["words"] > 5
+        assert teacher["word_error_rate"] < 1 and teacher["low"] <= teacher["word_error_rate"] <= teacher["high"]
+        samples, rate = read_mono(tmp_path / f"{kind}_01.wav")
+        assert rate == 16_000 and abs(samples).max() > 0.05
+    assert capsys.readouterr().out.count("teacher") == 3
