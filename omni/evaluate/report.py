@@ -56,7 +56,10 @@ def as_page(report: dict) -> str:
              f"<title>{html.escape(head['suite'])}</title>\n<style>{_STYLE}</style>\n"
              f"<h1>Suite {html.escape(head['suite'])}</h1>\n<p><small>{html.escape(facts)}</small></p>"]
     parts.append("<h2>Metrics</h2><p>Each with its 95 % interval (bootstrap over conversations) and the number of "
-                 "events behind it. A dash means that nothing was there to be counted.</p>")
+                 "events behind it. A dash means that nothing was there to be counted. What an agent does is taken "
+                 f"{head.get('added_ms', 0)} ms later than it was in virtual time, for computing, slack for late "
+                 "packets and a client's buffer (where a script has a network of its own: 25 ms at most, for "
+                 "computing).</p>")
     parts.append(_metrics(agents))
     parts.append(_histogram(agents, "latencies_s", "How soon it answers", "the end of the user's speech"))
     parts.append(_histogram(agents, "yield_times_s", "How soon it is silent", "the first sound of an interruption"))
