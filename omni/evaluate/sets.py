@@ -27,7 +27,8 @@ from omni.audio.resampling import resample
 from omni.base import config
 from omni.base.errors import ConfigError, ScriptError
 from omni.data import recordings, skills, voices
-from omni.evaluate.scenario import Kind, resolve_recording
+from omni.evaluate.scenario import Kind
+from omni.evaluate.scripts import resolve_recording
 
 RATE_HZ = 16_000
 

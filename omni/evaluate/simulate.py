@@ -23,7 +23,8 @@ from omni.evaluate.converse import load_engine, write_lines
 from omni.evaluate.listen import write_page
 from omni.evaluate.network import RemoteRun
 from omni.evaluate.outcome import Outcome, conclude, trace
-from omni.evaluate.scenario import Scenario, concrete, load_scenario, resolve_recording, resolve_script
+from omni.evaluate.scenario import Scenario
+from omni.evaluate.scripts import concrete, load_scenario, resolve_recording, resolve_script
 from omni.evaluate.sets import load_set
 from omni.evaluate.timeline import draw
 from omni.evaluate.user import User, make_echo

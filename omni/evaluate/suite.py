@@ -42,7 +42,8 @@ from omni.evaluate.metrics.taking import latencies_s
 from omni.evaluate.metrics.yielding import yield_times_s
 from omni.evaluate.recorded import draw_again
 from omni.evaluate.report import as_text, compare, write_report
-from omni.evaluate.scenario import Scenario, concrete, load_scenario
+from omni.evaluate.scenario import Scenario
+from omni.evaluate.scripts import concrete, load_scenario
 from omni.evaluate.simulate import Task, already, check, simulate_all, write_outcome
 
 BASELINES = {"energy_gate": EnergyGate, "silero_vad": SileroVad, "smart_turn": SmartTurn}

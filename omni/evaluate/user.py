@@ -14,7 +14,8 @@ from omni.base.errors import ScriptError
 from omni.base.timebase import Timebase
 from omni.evaluate import sets
 from omni.evaluate.record import Record
-from omni.evaluate.scenario import Scenario, Turn, resolve_recording
+from omni.evaluate.scenario import Scenario, Turn
+from omni.evaluate.scripts import resolve_recording
 from omni.evaluate.sets import Item
 from omni.evaluate.verdicts import TurnSpan
 

@@ -29,7 +29,7 @@ from omni.evaluate.baselines.smart_turn import SmartTurn
 from omni.evaluate.cases import load_case
 from omni.evaluate.conversation import Conversation
 from omni.evaluate.metrics import yielding
-from omni.evaluate.scenario import concrete, load_scenario
+from omni.evaluate.scripts import concrete, load_scenario
 from omni.evaluate.simulate import Outcome, Task, simulate, simulate_all, write_outcome
 from omni.evaluate.user import speech_span
 

@@ -26,7 +26,7 @@ from omni.evaluate.lines import CLEAN, Way
 from omni.evaluate.live import Call, hold
 from omni.evaluate.playout import Playout
 from omni.evaluate.recorded import judge_again
-from omni.evaluate.scenario import load_scenario
+from omni.evaluate.scripts import load_scenario
 from omni.evaluate.simulate import Task, simulate, write_outcome
 from omni.serve.command import serving
 from omni.serve.config import ServeConfig

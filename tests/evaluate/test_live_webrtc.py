@@ -11,7 +11,7 @@ from fake_model import FakeModel
 
 from omni import cli
 from omni.evaluate.live import Call, hold
-from omni.evaluate.scenario import load_scenario
+from omni.evaluate.scripts import load_scenario
 from omni.evaluate.simulate import Task
 from omni.transport.loopback import LinkConditions
 from omni.transport.remote import ServerError

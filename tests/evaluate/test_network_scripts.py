@@ -17,7 +17,8 @@ from omni.engine.engine import Engine
 from omni.evaluate import sets
 from omni.evaluate.network import Way
 from omni.evaluate.outcome import trace
-from omni.evaluate.scenario import NetworkPath, concrete, load_scenario
+from omni.evaluate.scenario import NetworkPath
+from omni.evaluate.scripts import concrete, load_scenario
 from omni.evaluate.simulate import Task, simulate, simulate_all
 
 SCRIPT = """title: Over a network

@@ -4,7 +4,8 @@ import pytest
 
 from omni.base.config import data_path
 from omni.base.errors import ScriptError
-from omni.evaluate.scenario import Turn, When, concrete, load_scenario, resolve_recording, resolve_script
+from omni.evaluate.scenario import Turn, When
+from omni.evaluate.scripts import concrete, load_scenario, resolve_recording, resolve_script
 
 GOOD = """\
 title: A try

@@ -13,7 +13,7 @@ from omni.base.timebase import TINY
 from omni.engine.engine import Engine
 from omni.evaluate import sets
 from omni.evaluate import simulate as command
-from omni.evaluate.scenario import load_scenario
+from omni.evaluate.scripts import load_scenario
 from omni.evaluate.simulate import Outcome, simulate
 from omni.evaluate.user import speech_span
 

@@ -14,7 +14,7 @@ from omni.engine.engine import Engine
 from omni.evaluate import suite
 from omni.evaluate.metrics import REGISTRY
 from omni.evaluate.report import as_page, as_text, compare
-from omni.evaluate.scenario import load_scenario
+from omni.evaluate.scripts import load_scenario
 
 ASK = """title: Ask
 length_s: 6
