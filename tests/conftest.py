@@ -10,6 +10,7 @@ _PROBES = {
     "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),
     "pulseaudio": lambda: shutil.which("pulseaudio") and shutil.which("pactl"),
     "node": lambda: shutil.which("node"),
+    "espeak-ng": lambda: shutil.which("espeak-ng"),
 }
 
 

@@ -5,6 +5,7 @@
     CallLine     WebRTC: datagrams are lost, delayed and overtaken, and both ends make of it what they can
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,7 +76,7 @@ class Way:
         deliver(*items)
 
 
-class Line:
+class Line(ABC):
     """A connection to a server. A subclass makes `remote`, and says how what the server gives comes to the user.
 
     Attributes:
@@ -101,13 +102,13 @@ class Line:
         """20 ms of the user's microphone, complete now: float32 (320,)."""
         self._sent += 1
 
+    @abstractmethod
     def report(self, at: int) -> None:
         """The user has heard everything before sample `at` of the clock of `AudioReady`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def numbers(self) -> dict[str, int]:
         """What the network did."""
-        raise NotImplementedError
 
     async def start(self) -> None:
         """See `RemoteSession`s."""
@@ -138,8 +139,9 @@ class Line:
             case BlockPlayed():
                 self.late_blocks = event.late_blocks
 
+    @abstractmethod
     def _bring(self, told: list[Told], audio: AudioReady) -> None:
-        raise NotImplementedError
+        """Let them come to the user's end."""
 
 
 class SocketLine(Line):
