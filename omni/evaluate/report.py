@@ -179,16 +179,23 @@ def _noise_curve(agents: dict) -> str:
     parts = [f"<line x1=50 x2={width - 140} y1={_y(v, height)} y2={_y(v, height)} stroke='var(--line)'/>"
              f"<text x=40 y={_y(v, height) + 4} text-anchor=end>{v:g}</text>" for v in (0, .25, .5, .75, 1)]
     parts += [f"<text x={x[snr]:.0f} y={height - 6} text-anchor=middle>{snr} dB</text>" for snr in levels]
+    labels: list[tuple[float, str, str]] = []
     for name, values in PUBLISHED.items():
         points = [(x[snr], _y(value, height)) for snr, value in zip(SNR_DB, values, strict=True) if snr in x]
-        parts.append(_line(points, name, "var(--other)", 1))
+        parts.append(_line(points, "var(--other)", 1))
+        labels.append((points[-1][1], name, "var(--other)"))
     for name, curve in found.items():
         if curve:
             points = [(x[snr], _y(curve[snr]["value"], height)) for snr in sorted(curve)]
-            parts.append(_line(points, name, "var(--omni)", 3))
+            parts.append(_line(points, "var(--omni)", 3))
+            labels.append((points[-1][1], name, "var(--omni)"))
             for snr, (low, high) in ((snr, _span(m)) for snr, m in curve.items()):
                 parts.append(f"<line x1={x[snr]:.0f} x2={x[snr]:.0f} y1={_y(low, height):.0f} "
                              f"y2={_y(high, height):.0f} stroke='var(--omni)' opacity=.5 />")
+    below = 0.0
+    for y, name, colour in sorted(labels):      # names that would lie upon each other make room
+        below = max(y + 4, below + 12)
+        parts.append(f"<text x={width - 132} y={below:.0f} fill='{colour}'>{html.escape(name)}</text>")
     return ("<h2>Orders understood in a kitchen</h2><p>Share of orders with every slot read back. Thin: published for "
             "engines that knew the grammar and got one isolated utterance (Picovoice/speech-to-intent-benchmark, 619 "
             "orders, its own kitchen noise). Ours hears a live room, decides itself when the order is over, and must "
@@ -202,10 +209,9 @@ def _y(share: float, height: int) -> float:
     return 14 + (height - 44) * (1 - share)
 
 
-def _line(points: list[tuple[float, float]], name: str, colour: str, width: int) -> str:
+def _line(points: list[tuple[float, float]], colour: str, width: int) -> str:
     path = " ".join(f"{a:.0f},{b:.0f}" for a, b in points)
-    return (f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width={width} />"
-            f"<text x={points[-1][0] + 6:.0f} y={points[-1][1] + 4:.0f} fill='{colour}'>{html.escape(name)}</text>")
+    return f"<polyline points='{path}' fill=none stroke='{colour}' stroke-width={width} />"
 
 
 def _histogram(agents: dict, key: str, title: str, since: str) -> str:
