@@ -1,12 +1,14 @@
 """espeak-ng as a library: speech with the time of every word and phoneme.
 
 Training only: nothing on the serving path speaks through a text-to-speech program. Debian: `libespeak-ng1`
-(https://github.com/espeak-ng/espeak-ng, `speak_lib.h`). One engine a process: the library keeps its state in globals.
+(https://github.com/espeak-ng/espeak-ng, `speak_lib.h`). The library keeps its state in globals: it is started once a
+process, and whoever speaks holds its lock.
 """
 
 import ctypes
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,29 +46,36 @@ class Speech:
     phonemes: tuple[tuple[str, float, float], ...]
 
 
+_lock = threading.Lock()
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+@lru_cache(maxsize=1)
+def _start() -> tuple[ctypes.CDLL, int]:
+    """The library and its rate in Hz, started once: a second start would leak the first one's tables."""
+    try:
+        lib = ctypes.CDLL("libespeak-ng.so.1")
+    except OSError as error:
+        raise OmniError("espeak-ng is not installed (Debian: apt-get install espeak-ng)") from error
+    rate = lib.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS)
+    if rate <= 0:
+        raise OmniError("espeak-ng could not start")
+    return lib, rate
+
+
 class Espeak:
-    """The library, loaded once a process.
+    """A speaker with the one library of this process; several may stand side by side, in threads too.
 
     Raises:
         OmniError: libespeak-ng is not installed.
     """
 
-    _lock = threading.Lock()
-
     def __init__(self):
-        try:
-            self._lib = lib = ctypes.CDLL("libespeak-ng.so.1")
-        except OSError as error:
-            raise OmniError("espeak-ng is not installed (Debian: apt-get install espeak-ng)") from error
-        callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int,
-                                    ctypes.POINTER(_Event))
-        self._callback = callback(self._collect)  # kept: the library only borrows it
+        with _lock:
+            self._lib, self.rate_hz = _start()
+        self._callback = _Callback(self._collect)  # kept: the library only borrows it
         self._sound: list[np.ndarray] = []
         self._events: list[tuple[int, float, int, int, str]] = []
-        self.rate_hz = lib.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS)
-        if self.rate_hz <= 0:
-            raise OmniError("espeak-ng could not start")
-        lib.espeak_SetSynthCallback(self._callback)
 
     def _collect(self, wave, count: int, events) -> int:
         if wave and count > 0:
@@ -86,8 +95,9 @@ class Espeak:
             OmniError: no such voice.
         """
         lib, data = self._lib, text.encode()
-        with self._lock:
+        with _lock:
             self._sound, self._events = [], []
+            lib.espeak_SetSynthCallback(self._callback)  # another speaker's may be gone by now
             if lib.espeak_SetVoiceByName(voice.encode()):
                 raise OmniError(f"espeak-ng has no voice {voice!r}")
             lib.espeak_SetParameter(_RATE, rate, 0)

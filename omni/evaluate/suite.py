@@ -80,6 +80,7 @@ def hold(make_engine: Callable[[int], object], out: Path, wanted: list[tuple[Pat
     todo = [(folder, task) for folder, task in wanted if not already(out / folder, task, model)]
     if not todo:
         return
+    todo.sort(key=lambda item: item[1].scenario.variant)    # scripts take turns: a swapped microphone is of another
     folders = {id(task): out / folder for folder, task in todo}
     engine = make_engine(min(batch, len(todo)))
     block_s = engine.timebase.block_samples / engine.timebase.sample_rate_hz

@@ -1,5 +1,6 @@
 """The teacher's voice and the synthetic users, where the programs that make them are installed."""
 
+import gc
 import os
 import random
 
@@ -86,6 +87,14 @@ def test_espeak_tells_the_words_and_refuses_a_voice_it_lacks():
     assert 0.5 < len(speech.samples) / speech.rate_hz < 3
     with pytest.raises(OmniError, match="no-such"):
         engine.speak("one", "no-such")
+
+
+def test_espeak_outlives_another_speaker():
+    first, second = _have(Espeak), _have(Espeak)
+    said = second.speak("two", "en-us+m2")
+    del second
+    gc.collect()                                       # the library must not call what the second left behind
+    assert len(first.speak("two", "en-us+m2").samples) == len(said.samples) > 0
 
 
 def test_trimming_leaves_ten_milliseconds():
