@@ -105,9 +105,9 @@ class Conversation:
     def _hang_up(self, code: int, reason: str) -> None:
         raise NotImplementedError
 
-    def _discarded(self, epoch: int, samples: int) -> None:
+    def _discarded(self, start: int, end: int) -> None:
         if self._session is not None:
-            self._session.discard(epoch, samples)
+            self._session.discard(start, end)
 
     # ---- inward
 
@@ -269,9 +269,9 @@ class CallConversation(Conversation):
         if self._session is not None:
             self._session.receive_audio(samples, at)
 
-    def discarded(self, epoch: int, samples: int) -> None:
+    def discarded(self, start: int, end: int) -> None:
         """Unsent audio was thrown away."""
-        self._discarded(epoch, samples)
+        self._discarded(start, end)
 
     def placed(self, epoch: int, at: int, rtp_timestamp: int) -> None:
         """Where the track lies on the session's timeline has changed."""

@@ -84,7 +84,6 @@ class Machine:
         self._thinking: deque[int] = deque()    # room blocks taken whose results are awaited
         self._sent: dict[int, tuple[bool, float, int]] = {}     # output block -> (speaking, level, compute_us)
         self._speaking = False
-        self._epoch_at = 0                      # first sample of the newest epoch
         self._epoch = 0
         self._output_at = 0                     # first sample of the output block that was sent last
         self._unplayed = 0
@@ -177,12 +176,8 @@ class Machine:
             self.playback.report(at)
             self._events += self.playback.heard()
 
-    def discard(self, epoch: int, num_samples: int) -> None:
-        """The transport has thrown away the last `num_samples` of the audio of `epoch` before it left."""
-        end = self._epoch_at if epoch < self._epoch else self.playback.sent_until
-        self._discard(end - num_samples, end)
-
-    def _discard(self, start: int, end: int) -> None:
+    def discard(self, start: int, end: int) -> None:
+        """The transport has thrown away the samples [start, end) of the conversation's clock before they left."""
         self.playback.discard(max(start, 0), end)
         if start < self._output_at + self._size <= end:
             self._unplayed = self._output_at + self._size - max(start, self._output_at)
@@ -264,7 +259,7 @@ class Machine:
         if block.result is not None:
             self._tell(block, block.result, at, dropped_pieces)
         if block.epoch > self._epoch:
-            self._epoch, self._epoch_at = block.epoch, at
+            self._epoch = block.epoch
         self._output_at = at
         self._sent[block.block] = (self._speaking, _level(block.samples), block.compute_us)
         self.playback.sent(at, self._size, now_ns)

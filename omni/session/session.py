@@ -115,9 +115,9 @@ class Session:
         """What the transport measures; it serves the estimate of playback while the client sends no reports."""
         self.machine.playback.set_round_trip(round_trip_ms)
 
-    def discard(self, epoch: int, num_samples: int) -> None:
-        """The last `num_samples` of the audio of `epoch` were thrown away before they left."""
-        self.machine.discard(epoch, num_samples)
+    def discard(self, start: int, end: int) -> None:
+        """The samples [start, end) of the conversation's clock were thrown away before they left."""
+        self.machine.discard(start, end)
 
     # ---- inside
 

@@ -206,8 +206,8 @@ class Loopback:
         else:
             self.down.send_reliably(self.client.events.append, event)
 
-    def _discarded(self, epoch: int, num_samples: int) -> None:
-        self.session.discard(epoch, num_samples)
+    def _discarded(self, start: int, end: int) -> None:
+        self.session.discard(start, end)
 
     async def _send_frames(self) -> None:
         number = 0

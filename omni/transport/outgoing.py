@@ -72,7 +72,8 @@ class OutgoingAudio:
 
     Args:
         timebase: the model's grid.
-        discarded: called with (epoch, samples at the model's rate) when unsent audio is thrown away for a newer epoch.
+        discarded: called with (first sample, one past the last) on the conversation's clock when unsent audio is thrown
+            away, for a newer epoch or because the queue is full.
     """
 
     def __init__(self, timebase: Timebase, discarded: Callable[[int, int], None]):
@@ -116,7 +117,7 @@ class OutgoingAudio:
             lost = self._queue.popleft()
             self._held -= len(lost.samples)
             self.counters.overflowed += len(lost.samples)
-            self._discarded(lost.epoch, len(lost.samples))
+            self._discarded(lost.at, lost.at + len(lost.samples))
 
     def pull(self) -> Frame:
         """The next 20 ms; silence where nothing is there."""
@@ -152,7 +153,7 @@ class OutgoingAudio:
         if not any(piece.samples.any() for piece in self._queue):
             return False
         older = np.concatenate([piece.samples for piece in self._queue])
-        first = self._queue[0]
+        first, last = self._queue[0], self._queue[-1]
         kept = min(self._ramp, len(older))
         ramped = older[:kept] * np.linspace(1, 0, kept, dtype=np.float32)
         lost = len(older) - kept
@@ -160,7 +161,8 @@ class OutgoingAudio:
         self._held = 0
         self._append(_Piece(first.at, first.epoch, ramped))
         self.counters.discarded += lost
-        self._discarded(first.epoch, lost)
+        end = last.at + len(last.samples)
+        self._discarded(end - lost, end)
         return True
 
     def _trim_silence(self, surplus: int) -> None:

@@ -106,7 +106,7 @@ class RemoteSession:
         """Everything before sample `at` of the clock of `AudioReady` has been played."""
         raise NotImplementedError
 
-    def discard(self, epoch: int, num_samples: int) -> None:
+    def discard(self, start: int, end: int) -> None:
         """The protocol has no word for it: the server learns it from the reports."""
 
     # ---- for subclasses

@@ -96,8 +96,8 @@ class CallPeer(Protocol):
     def heard(self, samples: np.ndarray, at: int) -> None:
         """float32 (n,) at the model's rate; `at` is its first sample on the remote clock, which starts at 0."""
 
-    def discarded(self, epoch: int, samples: int) -> None:
-        """Unsent audio of an older epoch was thrown away."""
+    def discarded(self, start: int, end: int) -> None:
+        """Unsent audio, samples [start, end) of the conversation, was thrown away."""
 
     def placed(self, epoch: int, at: int, rtp_timestamp: int) -> None:
         """Sample `at` of the conversation leaves with this RTP timestamp; what follows it does so without a gap, until

@@ -57,6 +57,7 @@ class _Entry:
     texts: list[str]
     since: float
     epoch: int | None = None    # of audio
+    at: int = 0                 # of audio, its first sample on the conversation's clock
     samples: int = 0            # of audio, at the model's rate
 
 
@@ -64,7 +65,8 @@ class SocketLink:
     """A prepared WebSocket: `send` never waits, `run` reads and writes until it is over.
 
     Args:
-        discarded: called with (epoch, samples at the model's rate) when unsent audio is dropped for a newer epoch.
+        discarded: called with (first sample, one past the last) on the conversation's clock when unsent audio is
+            dropped for a newer epoch.
     """
 
     def __init__(self, ws: web.WebSocketResponse, request: web.Request, settings: SocketSettings,
@@ -119,7 +121,7 @@ class SocketLink:
             self._epoch = block.epoch
             self._drop_older()
         if texts:
-            self._put(_Entry(texts, time.monotonic(), block.epoch, samples))
+            self._put(_Entry(texts, time.monotonic(), block.epoch, block.at, samples))
 
     def hang_up(self, code: int, reason: str) -> None:
         """Close once the queue is written. Idempotent: the first reason stays."""
@@ -232,7 +234,7 @@ class SocketLink:
                 kept.append(entry)
             else:
                 self.counters.discarded += entry.samples
-                self._discarded(entry.epoch, entry.samples)
+                self._discarded(entry.at, entry.at + entry.samples)
         self._queue = kept
 
 

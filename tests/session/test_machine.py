@@ -153,7 +153,7 @@ def test_interrupted_reply_and_what_was_heard_of_it():
     started, ended = drive.of(SpeechStarted)[0], drive.of(SpeechEnded)[0]
     assert (started.epoch, ended.epoch, ended.reason) == (1, 2, "interrupted")
     cut_at = ended.at
-    drive.machine.discard(1, SIZE)          # the last block before the cut never left
+    drive.machine.discard(cut_at - SIZE, cut_at)        # the last block before the cut never left
     drive.machine.report_played(cut_at - SIZE, drive.now)
     drive.machine.report_played(cut_at + SIZE, drive.now)
     heard = [event for event in drive.machine.events() if isinstance(event, SpeechHeard)]
@@ -161,12 +161,27 @@ def test_interrupted_reply_and_what_was_heard_of_it():
     assert heard[-1] == SpeechHeard(1, "word0 word1", False, True)
 
 
+def test_each_dropped_block_is_lost_where_it_lay():
+    """Several blocks dropped one by one, as a slow WebSocket does: once all of them were taken for the last one, and
+    the words of the earlier ones counted as heard."""
+    drive = Drive(FakeEngine(speak_from=2, interrupt_at=7))
+    for _ in range(10):
+        drive.tick()
+    cut_at = drive.of(SpeechEnded)[0].at
+    for back in (4, 3, 2, 1):
+        drive.machine.discard(cut_at - back * SIZE, cut_at - (back - 1) * SIZE)
+    drive.machine.report_played(cut_at + SIZE, drive.now)
+    heard = [event for event in drive.machine.events() if isinstance(event, SpeechHeard)]
+    assert heard[-1] == SpeechHeard(1, "word0", False, True)
+
+
 def test_unplayed_tail_reaches_the_model():
     """What was thrown away of the newest block did not sound: the own stream must not have it."""
     drive = Drive()
     for _ in range(4):
         drive.tick()
-    drive.machine.discard(1, 320)
+    end = drive.of(AudioReady)[-1].at + SIZE
+    drive.machine.discard(end - 320, end)
     assert drive.machine.take_block(drive.now).unplayed == 320
     assert drive.machine.take_block(drive.now).unplayed == 0
 

@@ -68,7 +68,7 @@ class FakeBackend:
 
 
 def _card(backend, heard=lambda samples, at: None, **options) -> SoundCard:
-    return SoundCard(TINY, heard=heard, discarded=lambda epoch, samples: None, backend=backend, **options)
+    return SoundCard(TINY, heard=heard, discarded=lambda start, end: None, backend=backend, **options)
 
 
 async def test_capture_is_stamped_and_whole():

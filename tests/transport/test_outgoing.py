@@ -12,7 +12,7 @@ BLOCK, FRAME, RAMP = 1280, 320, 160
 class Rig:
     def __init__(self):
         self.discards = []
-        self.queue = OutgoingAudio(TINY, lambda epoch, samples: self.discards.append((epoch, samples)))
+        self.queue = OutgoingAudio(TINY, lambda start, end: self.discards.append((start, end)))
         self.block = 0
 
     def push(self, level=0.0, epoch=0, tail=0, samples=None):
@@ -47,7 +47,7 @@ def test_a_newer_epoch_ramps_down_at_the_next_frame_and_reports_what_was_dropped
     rig.push(samples=new, epoch=2, tail=RAMP)
     out = rig.pull(2)
     assert np.allclose(out[:RAMP], 0.5 * np.linspace(1, 0, RAMP), atol=1e-6) and not out[RAMP:].any()
-    assert rig.discards == [(1, BLOCK - FRAME - RAMP)]
+    assert rig.discards == [(BLOCK + FRAME + RAMP, 2 * BLOCK)]
 
 
 def test_with_nothing_unsent_the_models_own_ramp_is_played():
@@ -91,7 +91,7 @@ def test_a_pacer_that_stopped_does_not_grow_the_queue():
     for _ in range(100):
         rig.push(0.5, epoch=1)
     assert rig.queue.held <= 5 * BLOCK + FRAME
-    assert sum(samples for _, samples in rig.discards) == rig.queue.counters.overflowed > 0
+    assert sum(end - start for start, end in rig.discards) == rig.queue.counters.overflowed > 0
 
 
 def test_positions_count_what_was_really_pulled():

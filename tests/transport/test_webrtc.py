@@ -32,8 +32,8 @@ class Peer:
     def heard(self, samples, at):
         self.stretches.append((at, samples))
 
-    def discarded(self, epoch, samples):
-        self.discards.append((epoch, samples))
+    def discarded(self, start, end):
+        self.discards.append((start, end))
 
     def placed(self, epoch, at, rtp_timestamp):
         self.places.append((epoch, at, rtp_timestamp))

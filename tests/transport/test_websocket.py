@@ -98,10 +98,10 @@ async def test_unsent_audio_of_an_older_epoch_is_dropped_and_reported():
         link = await here.links.get()
         link.send_audio(["old 1"], block(1), 1280)  # nothing is written before this test lets go of the loop
         link.send(["text"])
-        link.send_audio(["old 2"], block(1), 1280)
-        link.send_audio(["new"], block(2), 1280)
+        link.send_audio(["old 2"], block(1, 1280), 1280)
+        link.send_audio(["new"], block(2, 2560), 1280)
         assert [(await ws.receive()).data for _ in range(2)] == ["text", "new"]
-        assert here.discards == [(1, 1280), (1, 1280)]
+        assert here.discards == [(0, 1280), (1280, 2560)]
 
 
 async def raw_handshake(port: int) -> socket.socket:
