@@ -12,6 +12,8 @@ import numpy as np
 
 from omni.base.errors import OmniError
 
+_PITCH = b"int_f0_target_mean"
+
 
 class _Wave(ctypes.Structure):
     _fields_ = [("type", ctypes.c_char_p), ("sample_rate", ctypes.c_int), ("num_samples", ctypes.c_int),
@@ -65,6 +67,7 @@ class Flite:
             ("utt_relation", p, [p, s]), ("relation_head", p, [p]), ("item_next", p, [p]),
             ("item_feat_float", ctypes.c_float, [p, s]), ("item_feat_string", s, [p, s]),
             ("item_as", p, [p, s]), ("item_parent", p, [p]), ("feat_set_float", None, [p, s, ctypes.c_float]),
+            ("feat_float", ctypes.c_float, [p, s]),
             ("feat_present", ctypes.c_int, [p, s]), ("feat_val", p, [p, s]), ("val_track", ctypes.POINTER(_Track), [p]),
             ("flite_init", ctypes.c_int, []),
         ):
@@ -77,13 +80,15 @@ class Flite:
             self._voice = register(None)
         # struct cst_voice: const char *name; cst_features *features; ...
         self._features = ctypes.cast(self._voice, ctypes.POINTER(ctypes.c_void_p))[1]
+        told = lib.feat_present(self._features, _PITCH)  # statistical voices have it in their model
+        self._own_pitch_hz = lib.feat_float(self._features, _PITCH) if told else None
         self.configure(stretch, pitch_hz)
 
     def configure(self, stretch: float, pitch_hz: float | None = None) -> None:
-        """Set speaking rate (1.0 natural, above slower) and mean pitch for the next utterances."""
+        """Set speaking rate (1.0 natural, above slower) and mean pitch (None: the voice's own) of what comes next."""
         self._lib.feat_set_float(self._features, b"duration_stretch", stretch)
-        if pitch_hz is not None:
-            self._lib.feat_set_float(self._features, b"int_f0_target_mean", pitch_hz)
+        if pitch_hz or self._own_pitch_hz:
+            self._lib.feat_set_float(self._features, _PITCH, pitch_hz or self._own_pitch_hz)
 
     def speak(self, text: str) -> Speech:
         """Synthesise `text` (ASCII)."""

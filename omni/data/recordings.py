@@ -124,9 +124,10 @@ def sounds(root: Path) -> list[Recording]:
     return [Recording(p, "sound_events", "", p.parent.name, dev=i % SOUND_DEV_SHARE == 0) for i, p in enumerate(paths)]
 
 
-def noises(root: Path) -> list[np.ndarray]:
-    """Noise beds as float32."""
-    return [read(p) for p in sorted((root / "noise").glob("*.flac"))]
+def noises(root: Path, dev: bool = False) -> list[np.ndarray]:
+    """Noise beds as float32: the first three quarters of each recording, or for development the rest."""
+    beds = [read(p) for p in sorted((root / "noise").glob("*.flac"))]
+    return [bed[len(bed) * 3 // 4:] if dev else bed[:len(bed) * 3 // 4] for bed in beds]
 
 
 def rooms(root: Path) -> list[np.ndarray]:

@@ -1,7 +1,8 @@
 """Synthetic users: espeak-ng with many voices, accents, rates and pitches, and the flite voices that are not the agent.
 
 Held out from training, for development: the flite voice kal16 (another synthesis method), one accent, and every
-fourth espeak variant.
+fourth espeak variant. The bench has none of the latter two, which are the trained engine's: its unseen voices are two
+diphone speakers, kal16 and festival's ked.
 """
 
 import random
@@ -15,6 +16,7 @@ import soxr
 
 from omni.base.errors import OmniError
 from omni.data.espeak import Espeak
+from omni.data.festival import Festival
 from omni.data.flite import Flite
 
 LETTER_NAMES = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", (
@@ -32,10 +34,10 @@ class Voice:
     """One synthetic speaker.
 
     Attributes:
-        engine: "espeak" or "flite".
-        name: espeak accent and variant ("en-us+f3"), or the flite voice.
-        rate: words a minute for espeak; duration stretch in percent for flite.
-        pitch: 0 to 99 for espeak; ignored by flite.
+        engine: "espeak", "flite" or "festival".
+        name: espeak accent and variant ("en-us+f3"), or the voice of flite or festival.
+        rate: words a minute for espeak; duration stretch in percent for the others.
+        pitch: 0 to 99 for espeak; mean in Hz for the others, 0 for their own.
     """
 
     engine: str
@@ -65,6 +67,16 @@ def draw_voice(rng: random.Random, held_out: bool = False) -> Voice:
     return Voice("espeak", f"{accent}+{rng.choice(variants)}", rng.randint(125, 205), rng.randint(25, 80))
 
 
+def draw_unseen(rng: random.Random, another: bool = False) -> Voice:
+    """A random speaker for the bench: of a kind of synthesis that no lesson uses, with a rate and a pitch of its own.
+
+    Args:
+        another: not the one that the same generator would have given.
+    """
+    engine, name, pitch_hz = [("flite", "kal16", 110), ("festival", "ked", 105)][rng.randrange(2) ^ another]
+    return Voice(engine, name, rng.randint(85, 120), round(pitch_hz * rng.uniform(0.85, 1.35)))
+
+
 def spoken(text: str) -> str:
     """Letters by their names, so that every engine says "A" as a letter and "a" as an article."""
     return " ".join(LETTER_NAMES.get(word, word) for word in text.split())
@@ -80,11 +92,17 @@ def _espeak() -> Espeak:
     return Espeak()
 
 
+@lru_cache(maxsize=2)
+def _festival(name: str) -> Festival:
+    return Festival(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """Speech as float32 at 16 kHz, and its phones as (name, first sample, one past the last), pauses left out.
 
-    Names begin with the engine, since each has a phone set of its own: "f:ae" of flite, "e:aI" of espeak-ng. `words`
+    Names begin with the engine, since each has a phone set of its own: "f:ae" of flite, "v:ae" of festival, "e:aI" of
+    espeak-ng. `words`
     are those of the text in the same form; empty where the engine counts words otherwise.
     """
 
@@ -104,9 +122,12 @@ def speak_aligned(text: str, voice: Voice) -> Spoken:
     words = " ".join(part for word in parts for part in word)
     if voice.engine == "flite":
         engine = _flite(voice.name)
-        engine.configure(voice.rate / 100)
+        engine.configure(voice.rate / 100, voice.pitch or None)
         speech = engine.speak(words)
         named = [("f:" + name, a, b) for name, a, b in speech.phones if name != "pau"]
+    elif voice.engine == "festival":
+        speech = _festival(voice.name).speak(words, voice.rate / 100, voice.pitch or 105.0)
+        named = [("v:" + name, a, b) for name, a, b in speech.phonemes if name != "pau"]
     else:
         speech = _espeak().speak(words, voice.name, voice.rate, voice.pitch)
         named = [("e:" + name, a, b) for name, a, b in speech.phonemes if name and name[0] not in "_|;"]
@@ -116,13 +137,18 @@ def speak_aligned(text: str, voice: Voice) -> Spoken:
     first, last = loud_span(samples)
 
     def placed(spans) -> tuple[tuple[str, int, int], ...]:
-        found = ((name, max(round(a * _RATE_HZ) - first, 0), min(round(b * _RATE_HZ), last) - first)
+        moved = ((name, max(round(a * _RATE_HZ) - first, 0), min(round(b * _RATE_HZ), last) - first)
                  for name, a, b in spans)
-        return tuple(span for span in found if span[2] > span[1])
+        return tuple(span for span in moved if span[2] > span[1])
 
-    whole = []
-    if len(speech.words) == sum(map(len, parts)):
-        times = iter(speech.words)
+    whole, found = [], []
+    for name, a, b in speech.words:
+        if name.startswith("'") and found:  # flite takes "what's" for two words
+            found[-1] = (found[-1][0] + name, found[-1][1], b)
+        else:
+            found.append((name, a, b))
+    if len(found) == sum(map(len, parts)):
+        times = iter(found)
         for word, group in zip(text.split(), parts, strict=True):
             spans = [next(times) for _ in group]
             whole.append((word, spans[0][1], spans[-1][2]))

@@ -73,6 +73,8 @@ class Case:
         words: of the agent as far as they were heard, in order.
         captions: what the agent understood, in order; texts are deltas.
         heard: (first sample of a reply, what the server knows was heard of it), where a network lies between.
+        late: samples by which all that the agent did was put off, see `delayed`. A window within which an agent must
+            not stop is longer by them: a slow way makes nobody steadfast.
         sounds: made from the others. Stretches of 10 ms frames whose root mean square is at least -50 dB of full
             scale; one goes on through a pause of up to 500 ms in which no new reply begins.
 
@@ -88,6 +90,7 @@ class Case:
     words: tuple[Word, ...] = ()
     captions: tuple[Caption, ...] = ()
     heard: tuple[tuple[int, str], ...] = ()
+    late: int = 0
     sounds: tuple[Sound, ...] = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -119,7 +122,7 @@ class Case:
                       for w in self.words if w.start + by < self.num_samples)
         captions = tuple(Caption(c.text, c.at + by) for c in self.captions)
         return Case(self.name, self.user, agent, self.turns, replies, words, captions,
-                    tuple((at + by, text) for at, text in self.heard))
+                    tuple((at + by, text) for at, text in self.heard), self.late + by)
 
     def speaking(self, at: int) -> Sound | None:
         """The spoken sound that the agent makes at a sample."""

@@ -19,7 +19,7 @@ class Recogniser:
         words: what may be heard; None for the general language model.
 
     Raises:
-        ImportError: pocketsphinx is not installed (it comes with the extra "test").
+        ImportError: pocketsphinx is not installed (it comes with the extra "bench").
         ValueError: its dictionary lacks a word.
     """
 

@@ -7,8 +7,7 @@
 A set is a YAML file in a folder `sets` beside the script, or among the project's own. Its items are all of its
 `recordings` (a source below OMNI_DATA_DIR; only the development part, which training never hears), `sounds` (classes,
 likewise), `texts`, `lines` (texts with their right answers) and `files`; a set with `skills` makes lines up. They are
-spoken by synthetic voices of the development set (another engine, accent or variant than in training) and kept in a
-cache. The sets named unseen_... hold wordings that training never has: see `omni.data.held_out`.
+spoken by synthetic voices of another kind of synthesis than any in training and kept in a cache. The sets named unseen_... hold wordings that training never has: see `omni.data.held_out`.
 """
 
 import hashlib
@@ -166,21 +165,23 @@ def choose_voice(name: str, seed: int) -> voices.Voice:
 
     Args:
         name: "unseen" for the conversation's own person, "another" for somebody else (both drawn by the seed from
-            voices that training never heard), or "flite:kal16", "espeak:en-us+f3", with ":RATE" (words a minute, or
-            percent for flite) and ":PITCH" behind it if they should differ from the usual.
+            voices that training never heard: see `omni.data.voices.draw_unseen`), or "flite:kal16", "festival:ked",
+            "espeak:en-us+f3", with ":RATE" (words a minute for espeak, percent of the usual duration for the others)
+            and ":PITCH" (0 to 99 for espeak, Hz for the others) behind it if they should differ from the usual.
 
     Raises:
         ScriptError: no such voice.
     """
     if name in ("unseen", "another"):
-        return voices.draw_voice(random.Random(f"{seed}/{name}"), held_out=True)
+        return voices.draw_unseen(random.Random(seed), another=name == "another")
     engine, _, rest = name.partition(":")
     parts = rest.split(":")
     try:
-        rate = int(parts[1]) if len(parts) > 1 else {"espeak": 165, "flite": 100}[engine]
-        return voices.Voice(engine, parts[0], rate, int(parts[2]) if len(parts) > 2 else 50)
+        rate = int(parts[1]) if len(parts) > 1 else {"espeak": 165, "flite": 100, "festival": 100}[engine]
+        usual = 50 if engine == "espeak" else 0
+        return voices.Voice(engine, parts[0], rate, int(parts[2]) if len(parts) > 2 else usual)
     except (KeyError, ValueError) as error:
-        raise ScriptError(f"no voice {name!r}: unseen, another, flite:NAME or espeak:NAME[:RATE[:PITCH]]") from error
+        raise ScriptError(f"no voice {name!r}: unseen, another, or flite:, festival: or espeak:NAME[:RATE[:PITCH]]") from error
 
 
 def speak(text: str, voice: voices.Voice) -> tuple[np.ndarray, tuple[tuple[str, int, int], ...]]:

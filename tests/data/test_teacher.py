@@ -11,6 +11,7 @@ import tiny
 from omni.base.errors import OmniError
 from omni.data import voices
 from omni.data.espeak import Espeak
+from omni.data.festival import Festival
 from omni.data.flite import Flite
 from omni.model.tokens import PAUSES, Pieces
 from omni.train import voice
@@ -95,6 +96,34 @@ def test_espeak_outlives_another_speaker():
     del second
     gc.collect()                                       # the library must not call what the second left behind
     assert len(first.speak("two", "en-us+m2").samples) == len(said.samples) > 0
+
+
+def test_festival_tells_words_and_phones_and_refuses_a_voice_it_lacks():
+    voice = _have(lambda: Festival("ked"))
+    speech = voice.speak('don\'t "stop" (exit) now')
+    assert [w for w, _, _ in speech.words] == ["don't", "stop", "exit", "now"] and speech.rate_hz == 16_000
+    ends = [t for _, a, b in speech.phonemes for t in (a, b)]
+    assert ends == sorted(ends) and ends[-1] <= len(speech.samples) / 16_000 + 0.01
+    assert len(voice.speak("stop", stretch=1.3).samples) > 1.15 * len(voice.speak("stop").samples)
+    with pytest.raises(OmniError, match="no-such"):
+        Festival("no-such")
+
+
+def test_the_benchs_speakers_are_in_no_lesson():
+    pairs = [(voices.draw_unseen(random.Random(i)), voices.draw_unseen(random.Random(i), another=True))
+             for i in range(40)]
+    assert all(a.name != b.name for a, b in pairs)
+    trained = {(v.engine, v.name) for v in (_have(lambda: voices.draw_voice(rng)) for rng in [random.Random(3)] * 400)}
+    assert not {(v.engine, v.name) for pair in pairs for v in pair} & trained
+    assert len({v.pitch for pair in pairs for v in pair}) > 20
+
+
+def test_flite_keeps_its_own_pitch_and_what_is_one_word_stays_one():
+    voice = voices.Voice("flite", "kal16", 100, 0)
+    before = _have(lambda: voices.speak_aligned("what's nine plus W", voice))
+    voices.speak("what's nine", voices.Voice("flite", "kal16", 100, 150))
+    assert (voices.speak_aligned("what's nine plus W", voice).samples == before.samples).all()
+    assert [w for w, _, _ in before.words] == ["what's", "nine", "plus", "W"]
 
 
 def test_trimming_leaves_ten_milliseconds():

@@ -594,7 +594,8 @@ def test_a_shift_by_whole_ticks_and_blocks_changes_nothing():
             if not before.name.startswith("tau_") and before.name != "border_jumps":
                 assert near.value == _close(before.value), before.name
     # nothing is equal for being nothing; those that need a network, half an hour or word times have tests of their own
-    others = {"heard_text_wer", "latency_drift", "answers_right_drift", "caption_word_delay_p50",
+    others = {"heard_text_wer", "latency_drift", "answers_right_drift", "response_drift",
+              "caption_word_delay_p50",
               "caption_word_delay_p90"}
     assert seen == set(REGISTRY) - others
 

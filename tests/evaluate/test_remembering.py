@@ -6,9 +6,9 @@ import pytest
 from omni.evaluate.cases import Case, Floor, Word
 from omni.evaluate.growth import Growth
 from omni.evaluate.metrics.hearing import caption_word_delay_p50
-from omni.evaluate.metrics.remembering import answers_right_drift, heard_text_wer, latency_drift
+from omni.evaluate.metrics.remembering import answers_right_drift, heard_text_wer, latency_drift, response_drift
 from omni.evaluate.metrics.taking import latency_p50, response_rate
-from omni.evaluate.metrics.yielding import self_interruptions, yield_time_onset_p50
+from omni.evaluate.metrics.yielding import self_interruptions, wrong_yields_other, yield_time_onset_p50
 from omni.evaluate.record import Caption
 from omni.evaluate.verdicts import TurnSpan
 
@@ -71,6 +71,17 @@ def test_drift_is_the_last_sixth_less_the_first():
     assert latency_drift([short]).value is None and answers_right_drift([short]).value is None
 
 
+def test_who_falls_silent_drifts_and_who_was_always_silent_wins_nothing():
+    """An agent that had stopped answering after a minute once had no drift worth speaking of."""
+    whole = _long(0.4, 0.4, True)
+    tires = Case("x", whole.user, np.where(np.arange(whole.num_samples) < _at(110), whole.agent, 0).astype(np.float32),
+                 whole.turns, whole.replies[:2], whole.words[:2])
+    mute = Case("x", whole.user, np.zeros_like(whole.agent), whole.turns)
+    assert response_drift([whole]).value == 0 and response_drift([tires]).value == -1
+    for drift in (response_drift, answers_right_drift, latency_drift):
+        assert drift([mute]).value is None
+
+
 def test_a_reply_cut_by_nobody_is_a_self_interruption_if_the_agent_can_yield_at_all():
     yields = _case(12, [_turn(1, 2), _turn(5, 5.4, "stop")], [(2.5, 5.8, "a b c d", "interrupted")])
     alone = _case(12, [_turn(1, 2)], [(2.5, 6.0, "a b c d", "interrupted")])
@@ -108,3 +119,11 @@ def test_growth_compares_the_first_tenth_with_the_last():
     numbers = growth.numbers()
     assert numbers["step_ms_p50"] == [1.0, 3.0]
     assert all(value is None or value > 1 for value in numbers["resident_mib"])
+
+
+def test_a_delay_makes_nobody_steadfast():
+    """Put 125 ms later, a stop 0.95 s after others began to talk still lies within the second that counts."""
+    able = _case(12, [_turn(1, 2), _turn(5, 5.4, "stop")], [(2.5, 5.8, "a b c d", "interrupted")])
+    stops = _case(12, [_turn(1, 2), _turn(5, 8, "other")], [(2.5, 5.95, "a b c d", "interrupted")])
+    for by in (0, _at(0.125)):
+        assert wrong_yields_other([able.delayed(by), stops.delayed(by)]).value == 1

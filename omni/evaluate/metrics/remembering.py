@@ -55,12 +55,21 @@ def latency_drift(cases: Sequence[Case]) -> Sample:
 @metric("difference", "higher")
 def answers_right_drift(cases: Sequence[Case]) -> Sample:
     """Share of right answers (as answers_right) in the last sixth of conversations of 10 minutes and more, less that in
-    their first sixth. Counts the turns of both."""
+    their first sixth. Counts the turns of both, and only for an agent that is right at one of the ends: whoever is
+    always wrong does not get worse."""
     return _drift(cases, lambda case, turn: None if not turn.answer or answered(case, turn) is None
-                  else float(is_right(case, turn)))
+                  else float(is_right(case, turn)), able=True)
 
 
-def _drift(cases: Sequence[Case], value_of) -> Sample:
+@metric("difference", "higher")
+def response_drift(cases: Sequence[Case]) -> Sample:
+    """Share of turns answered within 2 s (as response_rate) in the last sixth of conversations of 10 minutes and more,
+    less that in their first sixth. Counts the turns of both, and only for an agent that answers at one of the ends."""
+    return _drift(cases, lambda case, turn: None if (soon := answered(case, turn)) is None else float(soon), able=True)
+
+
+def _drift(cases: Sequence[Case], value_of, able: bool = False) -> Sample:
+    """Mean of a value at the end less that at the beginning; with `able`, only if it is not zero at both."""
     sums = []
     for case in cases:
         if case.num_samples < _LONG:
@@ -76,6 +85,8 @@ def _drift(cases: Sequence[Case], value_of) -> Sample:
         if row[1] or row[3]:
             sums.append(row)
     kept = np.array(sums, np.float64).reshape(-1, 4)
+    if able and not kept[:, [0, 2]].any():
+        kept = kept[:0]
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         early, num_early, late, num_late = (weights @ kept).T

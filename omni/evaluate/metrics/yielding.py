@@ -51,7 +51,7 @@ def reactions(case: Case, kinds: Collection[str]) -> Iterator[Reaction]:
         if not directed and any(other.kind in DIRECTED and sound.start <= other.speech_start <= turn.speech_start
                                 for other in case.turns):
             continue
-        limit = turn.speech_start + (_YIELD if directed else _WRONG_YIELD)
+        limit = turn.speech_start + (_YIELD if directed else _WRONG_YIELD + case.late)
         if sound.end > limit:
             yield Reaction(turn, sound, False)
         elif sound.end < case.num_samples and not case.finished(sound) and (directed or sound.end <= case.until(turn)):
@@ -96,8 +96,8 @@ def yield_times_s(case: Case, since: str) -> list[float]:
 
 def _wrong_yields(kind: str, what: str):
     @metric("share", "lower", _TAU, name=f"wrong_yields_{kind}", definition=(
-        f"Share of {what} beginning while the agent speaks (sound with words) for which its sound ends within 1 s and "
-        "stays away for 0.5 s or until a new reply. Only counted for an agent that yields to a turn or stop at least "
+        f"Share of {what} beginning while the agent speaks (sound with words) for which its sound ends within 1 s (and "
+        "the delay that was added to all that it does) and stays away for 0.5 s or until a new reply. Only counted for an agent that yields to a turn or stop at least "
         "once in these conversations: whoever stops for nobody does not tell people from noise."))
     def wrong_yields(cases: Sequence[Case]) -> Sample:
         able = any(reaction.yielded for case in cases for reaction in reactions(case, DIRECTED))
