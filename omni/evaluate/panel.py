@@ -22,7 +22,7 @@ from omni.data import recordings, voices
 from omni.data.streams import active_span
 from omni.engine.engine import Engine
 from omni.evaluate import voice
-from omni.model.weights import fingerprint, load_model
+from omni.model.weights import config_fingerprint, fingerprint, load_model
 
 RATE_HZ, BLOCK = 16_000, 1280
 _QUESTIONS = ["what is two plus three", "can i have a large latte with milk", "what is seven minus four",
@@ -188,7 +188,7 @@ def main() -> None:
     engine = Engine(model, capacity=16)
     parts = {"orders": lambda: orders(engine, root), "floor": lambda: floor(engine, root),
              "silence": lambda: silence(engine, root), "voice": lambda: voice.measure(model)}
-    report = {"weights": fingerprint(args.weights)}
+    report = {"weights": fingerprint(args.weights), "config": config_fingerprint(args.weights)}
     for name, part in parts.items():
         if args.only in (None, name):
             report[name] = part()

@@ -27,7 +27,7 @@ from omni.data.speaker import VoiceSpeaker
 from omni.evaluate.metrics.metric import estimate, ratio
 from omni.evaluate.recogniser import RATE_HZ, Recogniser
 from omni.model.duplex import DuplexModel
-from omni.model.weights import fingerprint, load_model
+from omni.model.weights import config_fingerprint, fingerprint, load_model
 
 COUNT = 24
 TEACHER = voices.Voice("flite", "slt", 100, 0)
@@ -97,7 +97,7 @@ def main(args) -> int:
     try:
         report = measure(load_model(args.model), out)
     except ImportError as error:
-        raise OmniError("pocketsphinx is not installed: pip install 'omni-duplex[test]'") from error
+        raise OmniError("pocketsphinx is not installed: pip install 'omni-duplex[bench]'") from error
     print(f"{'':8}{'speaker':10}{'words':>6}  word error rate")
     for kind, speakers in report.items():
         for name, found in speakers.items():
@@ -105,7 +105,7 @@ def main(args) -> int:
                   f"[{found['low']:.2f}, {found['high']:.2f}]")
     if out is not None:
         with replacing(out / "voice.json") as path:
-            path.write_text(json.dumps({"weights": fingerprint(args.model), **report}, indent=1) + "\n",
+            path.write_text(json.dumps({"weights": fingerprint(args.model), "config": config_fingerprint(args.model), **report}, indent=1) + "\n",
                             encoding="utf-8")
         print(out / "voice.json", file=sys.stderr)
     return 0

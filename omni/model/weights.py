@@ -57,9 +57,7 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
     Raises:
         WeightsError: there are no such weights, or a tensor does not fit.
     """
-    folder = Path(name)
-    if not (folder / "config.yaml").exists():
-        folder = _SHIPPED / str(name)
+    folder = _folder(name)
     if not (folder / "config.yaml").exists():
         shipped = sorted(p.parent.name for p in _SHIPPED.glob("*/config.yaml"))
         raise WeightsError(f"no weights at {name}; shipped: {', '.join(shipped) or 'none'}")
@@ -74,8 +72,18 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
 
 def fingerprint(name: str | Path = "tiny") -> str:
     """First 16 hex digits of the SHA-256 of the tensors' file."""
-    folder = Path(name) if (Path(name) / "config.yaml").exists() else _SHIPPED / str(name)
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+    return hashlib.sha256((_folder(name) / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def config_fingerprint(name: str | Path = "tiny") -> str:
+    """The same of what else makes the model: its resolved configuration and its vocabulary."""
+    config = base_config.fingerprint(base_config.load(DuplexConfig, _folder(name) / "config.yaml"))
+    return hashlib.sha256(config.encode() + (_folder(name) / "pieces.json").read_bytes()).hexdigest()[:16]
+
+
+def _folder(name: str | Path) -> Path:
+    """Of weights by name or folder."""
+    return Path(name) if (Path(name) / "config.yaml").exists() else _SHIPPED / str(name)
 
 
 def _unique(model: DuplexModel) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ def test_the_voice_is_measured_beside_its_teacher(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(voice.measure, "__defaults__", (None, 2))
     assert cli.main(["evaluate", "voice", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "voice.json").read_text())
-    assert len(report.pop("weights")) == 16
+    assert len(report.pop("weights")) == len(report.pop("config")) == 16
     for kind in ("orders", "random", "names"):
         agent, teacher = report[kind]["agent"], report[kind]["teacher"]
         assert agent["words"] == teacher["words"] > 5

@@ -3,6 +3,7 @@
 import pytest
 import tiny
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from omni.base.errors import ConfigError, OmniError, WeightsError
@@ -120,6 +121,16 @@ def test_the_fingerprint_is_of_the_tensors(folder):
     assert len(before) == 16 and weights.fingerprint(folder) == before
     _edit(folder, lambda t: t[NAME].view(-1)[:1].add_(1))
     assert weights.fingerprint(folder) != before
+
+
+def test_another_window_is_another_model(folder):
+    """The tensors are the same, what the model does is not: once results of both were taken for one model's."""
+    before, tensors = weights.config_fingerprint(folder), weights.fingerprint(folder)
+    assert len(before) == 16 and weights.config_fingerprint(folder) == before
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["language_model"]["window"] += 8
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert weights.config_fingerprint(folder) != before and weights.fingerprint(folder) == tensors
 
 
 def test_nothing_is_ever_unpickled():
