@@ -9,12 +9,12 @@ import numpy as np
 import soxr
 import torch
 from scipy.signal import fftconvolve
-from torch.utils.data import IterableDataset
 
 from omni.base.errors import MediaError
 from omni.data import bank, conversations, held_out, recordings, skills
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, Conversation
+from omni.data.numbered import Numbered
 from omni.data.skills import chatter
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.model.connector import NUM_CHARACTERS
@@ -137,7 +137,7 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
     return torch.from_numpy(slots), torch.from_numpy(words)
 
 
-class TextConversations(IterableDataset):
+class TextConversations(Numbered):
     """Batches of symbolic conversations: `characters`, the words `heard`, and the grid.
 
     The first `drills` rows of every batch are drills at `PACE` times the speed of speech: a row of 20 s then holds
@@ -149,13 +149,13 @@ class TextConversations(IterableDataset):
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0):
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
 
-    def __iter__(self):
-        worker = torch.utils.data.get_worker_info()
-        rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
+    def open(self):
+        """See `Numbered`."""
         pieces, source = Pieces(self.words), TextSource()
         speaker = TextSpeaker(pieces)
         fast, hasty = TextSource(self.PACE, self.LONGEST), TextSpeaker(pieces, self.PACE)
-        while True:
+
+        def make(rng: random.Random):
             rows = []
             for row in range(self.batch):
                 if row < self.drills:
@@ -164,7 +164,9 @@ class TextConversations(IterableDataset):
                     talk = conversations.build(rng, self.num_blocks, source, speaker)
                 spelled, heard = characters(talk, pieces, rng)
                 rows.append({**grid(talk), "characters": spelled, "heard": heard})
-            yield {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
+            return {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
+
+        return make
 
 
 # ---- sound ---------------------------------------------------------------------------------------------------------
@@ -305,7 +307,7 @@ class ShortReplies:
         return line
 
 
-class SoundConversations(IterableDataset):
+class SoundConversations(Numbered):
     """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn."""
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
@@ -313,16 +315,16 @@ class SoundConversations(IterableDataset):
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
 
-    def __iter__(self):
+    def open(self):
+        """See `Numbered`."""
         torch.set_num_threads(1)
-        worker = torch.utils.data.get_worker_info()
-        rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
         root = recordings.data_dir()
         pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev)
         speaker, short = VoiceSpeaker(self.mouth, pieces), ShortReplies(source)
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
-        while True:
+
+        def make(rng: random.Random):
             rows, captions = [], []
             for row in range(self.batch):
                 if row < self.drills:
@@ -333,7 +335,9 @@ class SoundConversations(IterableDataset):
                 room = mix(talk, own, augment, rng)
                 rows.append({**grid(talk), "room": torch.from_numpy(room), "own": torch.from_numpy(own)})
                 captions.append(caption_spans(talk, pieces))
-            yield {**{k: torch.stack([r[k] for r in rows]) for k in rows[0]}, "captions": captions}
+            return {**{k: torch.stack([r[k] for r in rows]) for k in rows[0]}, "captions": captions}
+
+        return make
 
 
 def caption_spans(talk: Conversation, pieces: Pieces) -> list[tuple[int, int, torch.Tensor, torch.Tensor]]:

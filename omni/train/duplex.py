@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from omni.data import skills
+from omni.data.numbered import loader
 from omni.data.streams import SoundConversations
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import Pieces
@@ -95,9 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     freeze_voice(model)
     stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, args.seed,
                                 drills=args.drills)
-    data = DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4)
     config = loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads, checkpoint_minutes=4)
-    loop.run(lesson, iter(data), losses, config, args.out)
+    loop.run(lesson, loader(stream), losses, config, args.out)
     save_model(model, args.out / "weights")
 
 

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
 
 from omni.base.words import word_errors
 from omni.data import bank, recordings
 from omni.data.augment import Augment
+from omni.data.numbered import Numbered, loader
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.train import loop
@@ -35,7 +35,7 @@ _SHARES = {"synthetic": 0.42, "coffee_orders": 0.14, "an4": 0.19, "alphanumeric"
            "phrases": 0.03, "read_sentences": 0.02}
 
 
-class Utterances(IterableDataset):
+class Utterances(Numbered):
     """Segments of `seconds` with one or more utterances in a row, a room around them, and their text.
 
     With them comes the phone of every 25 Hz frame: 0 in silence, -1 where nothing is known.
@@ -45,20 +45,22 @@ class Utterances(IterableDataset):
         self.folder, self.count, self.batch, self.seed = folder, int(seconds * 16_000), batch, seed
         self.clean = clean  # share of segments with next to no noise and no room
 
-    def __iter__(self):
-        worker = torch.utils.data.get_worker_info()
-        rng = random.Random(self.seed * 1000 + (worker.id if worker else 0))
+    def open(self):
+        """See `Numbered`."""
         root = recordings.data_dir()
         lines = [u for u in bank.load(self.folder) if not u.dev and u.text]
         pools = {s: [u for u in lines if (u.source == s if s != "synthetic" else ":" in u.source)] for s in _SHARES}
         pools = {name: found for name, found in pools.items() if found}  # orders have words only after stage "wordings"
         self.phones = {name: i + 1 for i, name in enumerate(phone_names(self.folder))}
         augment = Augment(recordings.rooms(root), recordings.noises(root), [u.samples for u in lines])
-        while True:
+
+        def make(rng: random.Random):
             items = [self._item(pools, augment, rng) for _ in range(self.batch)]
-            yield (torch.from_numpy(np.stack([x for x, _, _ in items])),
-                   [torch.tensor(caption_ids(t)) for _, t, _ in items],
-                   torch.from_numpy(np.stack([g for _, _, g in items])))
+            return (torch.from_numpy(np.stack([x for x, _, _ in items])),
+                    [torch.tensor(caption_ids(t)) for _, t, _ in items],
+                    torch.from_numpy(np.stack([g for _, _, g in items])))
+
+        return make
 
     def _item(self, pools, augment: Augment, rng: random.Random) -> tuple[np.ndarray, str, np.ndarray]:
         x, texts, at = np.zeros(self.count, np.float32), [], rng.randrange(0, 8000)
@@ -204,7 +206,6 @@ def main(argv: list[str] | None = None) -> None:
             known = {n: t for n, t in known.items() if n not in ("phone.weight", "phone.bias")}
         model.load_state_dict(known, strict=False)
     lessons = Utterances(args.bank, args.seconds, args.batch, 0, args.clean)
-    data = DataLoader(lessons, batch_size=None, num_workers=1, prefetch_factor=3)
 
     def loss_of(model: Ears, batch) -> tuple[torch.Tensor, dict[str, float]]:
         x, targets, phones = batch
@@ -213,7 +214,7 @@ def main(argv: list[str] | None = None) -> None:
         return heard + PHONE_WEIGHT * named, {"ctc": heard.item(), "phone": named.item()}
 
     config = loop.LoopConfig(args.minutes, args.lr, warmup=80, threads=args.threads)
-    loop.run(model, iter(data), loss_of, config, args.out, validator(args.bank))
+    loop.run(model, loader(lessons), loss_of, config, args.out, validator(args.bank))
 
 
 def load_encoder(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,8 +1,17 @@
-"""One loop for every stage: a schedule fitted to a time budget, checkpoints that are whole or absent, a log, a bar."""
+"""One loop for every stage: a schedule fitted to a time budget, checkpoints that are whole or absent, a log, a bar.
 
+What step n does depends on the checkpoint before it, the number n and the rate, and on nothing else: batches have
+numbers, and the generators are seeded anew for every step. So a run that was stopped anywhere and goes on equals one
+that was not, bit for bit on a CPU, if it is given `steps` (a budget of time depends on the clock).
+
+Several processes (torchrun) share a step: each takes its own batches, gradients are averaged, the first one writes.
+"""
+
+import contextlib
 import json
 import math
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from omni.base.memory import keep_memory
+
+Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
+Losses = Callable[[nn.Module, object], tuple[Tensor, dict[str, float]]]
+STEPS_PER_LINE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +37,16 @@ class LoopConfig:
 
     Attributes:
         minutes: wall-clock budget; the learning rate falls to zero at its end, whenever that is.
-        warmup: steps of rising learning rate.
+        steps: number of steps in place of the budget.
+        lr: its highest value, after `warmup` steps of rising; it falls along a half cosine.
+        clip: of the gradient's norm; a step whose gradient is not finite is left out.
+        ema: share of the moving average that a step keeps; the average is what is stored and evaluated.
+        accumulate: batches in a step, of each process.
         checkpoint_minutes: distance of checkpoints.
-        threads: torch threads.
+        threads: of torch.
+        device: "cpu" or "cuda".
+        bf16: compute in bfloat16 on CUDA; parameters stay float32.
+        seed: of whatever is random in a step.
     """
 
     minutes: float
@@ -36,116 +57,263 @@ class LoopConfig:
     ema: float = 0.995
     checkpoint_minutes: float = 3.0
     threads: int = 2
+    steps: int | None = None
+    accumulate: int = 1
+    device: str = "cpu"
+    bf16: bool = True
+    seed: int = 0
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write safetensors so that the file is complete or not there; a tensor with two names is written under both."""
     partial = path.with_suffix(".partial")
-    save_file({k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, partial)
+    save_file({k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}, partial)
     os.replace(partial, path)
 
 
-def run(model: nn.Module, batches: Iterator, loss_of: Callable[[nn.Module, object], tuple[Tensor, dict[str, float]]],
-        config: LoopConfig, folder: Path, validate: Callable[[nn.Module], dict[str, float]] | None = None,
+def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig, folder: Path,
+        validate: Callable[[nn.Module], dict[str, float]] | None = None,
         lr_scale: Callable[[str], float] = lambda name: 1.0) -> None:
     """Train `model` in place until the budget is spent or Ctrl-C; resumes from `folder` if it holds a checkpoint.
 
     The parameters left in `model` are the moving average. `folder` gets model.safetensors (average),
-    resume.safetensors (parameters and moments), progress.json and log.jsonl.
+    resume.safetensors (parameters, moments, step, seconds), progress.json and log.jsonl.
+
+    Args:
+        loss_of: the loss to be minimised, a mean over its batch, and parts of it for the log.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # a run in the background gets SIGTERM, and shells start such runs with SIGINT ignored: both keep what was learned
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
     torch.set_num_threads(config.threads)
     keep_memory()
-    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    groups = [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
-              for n, p in named]
-    optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
-    average = {n: p.detach().clone() for n, p in named}
-    step, spent = _resume(folder, named, optimiser, average)
-    started, saved, budget = time.monotonic() - spent, time.monotonic(), config.minutes * 60
-    bar, recent = tqdm(total=int(budget), initial=int(spent), unit="s", desc=folder.name, mininterval=5), {}
+    team = _Team(config.device)
+    model.to(config.device)
+    course = _Course(model, config, folder, lr_scale)
+    started, saved = time.monotonic() - course.seconds, time.monotonic()
+    log = _Log(folder, config, course) if team.rank == 0 else None
+    source: Iterator | None = None
 
     def checkpoint() -> None:
-        moments = {}
-        for n, p in named:
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in optimiser.state[p]:
-                    moments[f"{key}.{n}"] = optimiser.state[p][key]
-        save(folder / "resume.safetensors", {**{f"parameter.{n}": p for n, p in named}, **moments,
-                                             **{f"average.{n}": a for n, a in average.items()}})
-        (folder / "progress.json").write_text(json.dumps({"step": step, "seconds": time.monotonic() - started}))
-        save(folder / "model.safetensors", {**dict(model.state_dict()), **average})
+        if team.rank == 0:
+            course.seconds = time.monotonic() - started
+            course.save(folder)
 
-    with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+    with _Stop() as stop:
         try:
-            while (elapsed := time.monotonic() - started) < budget:
-                rate = min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + math.cos(math.pi * elapsed / budget))
-                for group in optimiser.param_groups:
-                    group["lr"] = config.lr * rate * group["scale"]
-                model.train()
-                loss, parts = loss_of(model, next(batches))
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                norm = nn.utils.clip_grad_norm_([p for _, p in named], config.clip)
-                if torch.isfinite(norm):
-                    optimiser.step()
-                keep = min(config.ema, (1 + step) / (10 + step))
-                with torch.no_grad():
-                    for n, p in named:
-                        average[n].lerp_(p, 1 - keep)
-                step += 1
-                for key, value in {"loss": loss.item(), **parts}.items():
-                    recent[key] = value if key not in recent else 0.98 * recent[key] + 0.02 * value
-                bar.update(int(time.monotonic() - started) - bar.n)
-                if step % 20 == 0:
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in recent.items()}, refresh=False)
-                    log.write(json.dumps({"step": step, "seconds": round(time.monotonic() - started, 1),
-                                          **{k: round(v, 5) for k, v in recent.items()}}) + "\n")
-                    log.flush()
-                if time.monotonic() - saved > config.checkpoint_minutes * 60:
+            while not stop.asked and not course.over(elapsed := team.agree(time.monotonic() - started)):
+                if source is None:
+                    per_step = config.accumulate * team.size
+                    source = batches(course.step * per_step + team.rank, team.size)
+                parts = course.advance(source, loss_of, elapsed, team)
+                if log is not None:
+                    log.add(course.step, time.monotonic() - started, parts)
+                if team.agree(time.monotonic() - saved) > config.checkpoint_minutes * 60:
                     checkpoint()
-                    if validate is not None:
-                        scores = _validated(model, average, validate)
-                        log.write(json.dumps({"step": step, **scores}) + "\n")
-                        bar.write(f"step {step}: {scores}")
+                    if validate is not None and log is not None:
+                        log.validated(course.step, course.with_average(validate))
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            bar.write("interrupted; keeping what was learned")
+            stop.asked = True
+        if stop.asked and log is not None:
+            log.bar.write("interrupted; keeping what was learned")
         checkpoint()
-    bar.close()
-    with torch.no_grad():
-        for n, p in named:
-            p.copy_(average[n])
+    if log is not None:
+        log.close()
+    course.take_average()
     model.eval()
 
 
-def _validated(model: nn.Module, average: dict[str, Tensor], validate: Callable) -> dict[str, float]:
-    live = {n: p.detach().clone() for n, p in model.named_parameters() if n in average}
-    with torch.no_grad():
-        for n, p in model.named_parameters():
-            if n in average:
-                p.copy_(average[n])
-        model.eval()
-        scores = validate(model)
-        for n, p in model.named_parameters():
-            if n in average:
+class _Course:
+    """Parameters, moments, average and the number of steps: all that a checkpoint holds."""
+
+    def __init__(self, model: nn.Module, config: LoopConfig, folder: Path, lr_scale: Callable[[str], float]):
+        self.model, self.config = model, config
+        self.named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        groups = [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
+                  for n, p in self.named]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
+        self.average = {n: p.detach().clone() for n, p in self.named}
+        self.step, self.seconds = 0, 0.0
+        if (folder / "resume.safetensors").exists():
+            self._load(load_file(folder / "resume.safetensors"))
+
+    def over(self, elapsed: float) -> bool:
+        """Whether the budget is spent."""
+        return self.progress(elapsed) >= 1
+
+    def progress(self, elapsed: float) -> float:
+        """Share of the budget that is spent, of steps or of time."""
+        c = self.config
+        return self.step / c.steps if c.steps is not None else elapsed / (c.minutes * 60)
+
+    def advance(self, source: Iterator, loss_of: Losses, elapsed: float, team: "_Team") -> dict[str, float]:
+        """One step; gives what is to be logged."""
+        c = self.config
+        rate = min(1.0, (self.step + 1) / c.warmup) * 0.5 * (1 + math.cos(math.pi * min(self.progress(elapsed), 1)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.lr * rate * group["scale"]
+        self.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        told: dict[str, float] = {}
+        for turn in range(c.accumulate):
+            batch = _moved(next(source), c.device)
+            _seed(f"{c.seed}/{self.step}/{turn}/{team.rank}")
+            with self._precision():
+                loss, parts = loss_of(self.model, batch)
+            (loss / c.accumulate).backward()
+            for key, value in {"loss": loss.item(), **parts}.items():
+                told[key] = told.get(key, 0.0) + value / c.accumulate
+        team.average([p for _, p in self.named])
+        norm = nn.utils.clip_grad_norm_([p for _, p in self.named], c.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        keep = min(c.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for n, p in self.named:
+                self.average[n].lerp_(p, 1 - keep)
+        self.step += 1
+        return told
+
+    def _precision(self):
+        cuda = self.config.device.startswith("cuda")
+        return torch.autocast("cuda", torch.bfloat16) if cuda and self.config.bf16 else contextlib.nullcontext()
+
+    def save(self, folder: Path) -> None:
+        """What goes on, first, and then what is to be used."""
+        moments = {f"{key}.{n}": self.optimiser.state[p][key] for n, p in self.named
+                   for key in ("exp_avg", "exp_avg_sq") if key in self.optimiser.state[p]}
+        updates = {f"updates.{n}": self.optimiser.state[p]["step"] for n, p in self.named if self.optimiser.state[p]}
+        save(folder / "resume.safetensors", {
+            **{f"parameter.{n}": p for n, p in self.named}, **moments, **updates,
+            **{f"average.{n}": a for n, a in self.average.items()},
+            "step": torch.tensor(self.step), "seconds": torch.tensor(self.seconds, dtype=torch.float64)})
+        (folder / "progress.json").write_text(json.dumps({"step": self.step, "seconds": self.seconds}))
+        save(folder / "model.safetensors", {**dict(self.model.state_dict()), **self.average})
+
+    def _load(self, tensors: dict[str, Tensor]) -> None:
+        self.step, self.seconds = int(tensors["step"]), float(tensors["seconds"])
+        with torch.no_grad():
+            for n, p in self.named:
+                p.copy_(tensors[f"parameter.{n}"])
+                self.average[n].copy_(tensors[f"average.{n}"])
+                if f"exp_avg.{n}" in tensors:
+                    self.optimiser.state[p] = {"step": tensors[f"updates.{n}"], **{
+                        key: tensors[f"{key}.{n}"].to(p.device) for key in ("exp_avg", "exp_avg_sq")}}
+
+    def take_average(self) -> None:
+        """The moving average becomes the model."""
+        with torch.no_grad():
+            for n, p in self.named:
+                p.copy_(self.average[n])
+
+    def with_average(self, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
+        """What the average scores; the parameters are as before afterwards."""
+        live = {n: p.detach().clone() for n, p in self.named}
+        self.take_average()
+        self.model.eval()
+        with torch.no_grad():
+            scores = validate(self.model)
+            for n, p in self.named:
                 p.copy_(live[n])
-    return scores
+        return scores
 
 
-def _resume(folder: Path, named, optimiser, average) -> tuple[int, float]:
-    if not (folder / "resume.safetensors").exists():
-        return 0, 0.0
-    tensors = load_file(folder / "resume.safetensors")
-    progress = json.loads((folder / "progress.json").read_text())
-    with torch.no_grad():
-        for n, p in named:
-            p.copy_(tensors[f"parameter.{n}"])
-            average[n].copy_(tensors[f"average.{n}"])
-            if f"exp_avg.{n}" in tensors:
-                optimiser.state[p] = {"step": torch.tensor(float(progress["step"])),
-                                      "exp_avg": tensors[f"exp_avg.{n}"], "exp_avg_sq": tensors[f"exp_avg_sq.{n}"]}
-    return progress["step"], progress["seconds"]
+class _Team:
+    """The processes that train together: one, or those that torchrun has started."""
+
+    def __init__(self, device: str):
+        if "RANK" in os.environ and dist.is_available() and not dist.is_initialized():
+            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        together = dist.is_available() and dist.is_initialized()
+        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+        self._device = device
+
+    def agree(self, seconds: float) -> float:
+        """The first process's clock, for all."""
+        if self.size == 1:
+            return seconds
+        told = torch.tensor([seconds], dtype=torch.float64, device=self._device)
+        dist.broadcast(told, 0)
+        return told.item()
+
+    def average(self, parameters: list[nn.Parameter]) -> None:
+        """Gradients become their mean over the processes; one that a process has none of counts as zero."""
+        if self.size == 1:
+            return
+        for p in parameters:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+            dist.all_reduce(p.grad)
+            p.grad /= self.size
+
+
+class _Stop:
+    """Ctrl-C and SIGTERM ask for an end after the step; a second one ends at once.
+
+    A run in the background gets SIGTERM, and shells start such runs with SIGINT ignored: both keep what was learned.
+    """
+
+    def __init__(self):
+        self.asked = False
+
+    def __enter__(self) -> "_Stop":
+        self._kept = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+class _Log:
+    """The bar, and a line of JSON every few steps."""
+
+    def __init__(self, folder: Path, config: LoopConfig, course: _Course):
+        self._file = open(folder / "log.jsonl", "a", encoding="utf-8")
+        self._recent: dict[str, float] = {}
+        self._by_steps = config.steps is not None
+        total, done = (config.steps, course.step) if self._by_steps else (int(config.minutes * 60), int(course.seconds))
+        self.bar = tqdm(total=total, initial=done, unit="step" if self._by_steps else "s", desc=folder.name,
+                        mininterval=5)
+
+    def add(self, step: int, seconds: float, parts: dict[str, float]) -> None:
+        for key, value in parts.items():
+            self._recent[key] = value if key not in self._recent else 0.98 * self._recent[key] + 0.02 * value
+        self.bar.update(1 if self._by_steps else int(seconds) - self.bar.n)
+        if step % STEPS_PER_LINE == 0:
+            self.bar.set_postfix({k: f"{v:.3g}" for k, v in self._recent.items()}, refresh=False)
+            self._write({"step": step, "seconds": round(seconds, 1),
+                         **{k: round(v, 5) for k, v in self._recent.items()}})
+
+    def validated(self, step: int, scores: dict[str, float]) -> None:
+        self._write({"step": step, **scores})
+        self.bar.write(f"step {step}: {scores}")
+
+    def close(self) -> None:
+        self._file.close()
+        self.bar.close()
+
+    def _write(self, line: dict) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+def _seed(name: str) -> None:
+    """Seed what a step draws from."""
+    random.seed(name)
+    torch.manual_seed(random.getrandbits(62))
+
+
+def _moved(batch: object, device: str) -> object:
+    """A batch, of whatever shape, on the device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {k: _moved(v, device) for k, v in batch.items()}
+    if isinstance(batch, list | tuple):
+        return type(batch)(_moved(v, device) for v in batch)
+    return batch

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 
 from omni.data import skills
 from omni.data.flite import Flite
+from omni.data.numbered import Numbered, loader
 from omni.data.voices import spoken
 from omni.model.features import LogMel
 from omni.model.mouth import Mouth, MouthConfig
@@ -146,22 +146,25 @@ def prepare(path: Path, pieces: Pieces, count: int, processes: int, seed: int = 
              num_samples=[len(t.samples) for t in made], num_tokens=[len(t.tokens) for t in made])
 
 
-class Lessons(IterableDataset):
+class Lessons(Numbered):
     """Random stretches of `blocks` blocks from the teacher's texts, on the sub-frame grid."""
 
     def __init__(self, path: Path, blocks: int, batch: int, seed: int):
         self.path, self.subs, self.batch, self.seed = path, blocks * SUBFRAMES, batch, seed
 
-    def __iter__(self):
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng(self.seed * 100 + (worker.id if worker else 0))
+    def open(self):
+        """See `Numbered`."""
         data = dict(np.load(self.path, allow_pickle=False))
         s_ends, t_ends = np.cumsum(data["num_samples"]), np.cumsum(data["num_tokens"])
         weights = data["num_samples"] / data["num_samples"].sum()
-        while True:
+
+        def make(generator: random.Random):
+            rng = np.random.default_rng(generator.getrandbits(64))
             rows = [self._row(data, s_ends, t_ends, int(rng.choice(len(weights), p=weights)), rng)
                     for _ in range(self.batch)]
-            yield {k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}
+            return {k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}
+
+        return make
 
     def _row(self, data, s_ends, t_ends, i: int, rng) -> dict[str, np.ndarray]:
         n, k = int(data["num_samples"][i]), int(data["num_tokens"][i])
@@ -265,8 +268,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.init:
         trainer.load_state_dict(load_file(args.init / "model.safetensors"))
         trainer.mouth.embedding.weight.requires_grad_(False)
-    data = DataLoader(Lessons(args.lessons, 32, 12, 0), batch_size=None, num_workers=1, prefetch_factor=3)
-    loop.run(trainer, iter(data), lambda model, batch: model.losses(batch),
+    loop.run(trainer, loader(Lessons(args.lessons, 32, 12, 0)), lambda model, batch: model.losses(batch),
              loop.LoopConfig(args.minutes, 1e-3, warmup=50, threads=args.threads, checkpoint_minutes=2), args.out)
     pieces.save(args.out / "pieces.json")
 

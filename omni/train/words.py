@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from omni.data import skills
+from omni.data.numbered import loader
 from omni.data.streams import SLOTS_PER_BLOCK, TextConversations
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.duplex import DuplexConfig, DuplexModel
@@ -110,9 +110,8 @@ def main(argv: list[str] | None = None) -> None:
         for p in part.parameters():
             p.requires_grad_(False)
     reader = Reader(model)
-    data = DataLoader(TextConversations(list(pieces.words), 256, 8, 0, args.drills), batch_size=None, num_workers=1,
-                      prefetch_factor=4)
-    loop.run(reader, iter(data), losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads),
+    data = loader(TextConversations(list(pieces.words), 256, 8, 0, args.drills))
+    loop.run(reader, data, losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads),
              args.out)
 
 

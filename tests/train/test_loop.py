@@ -3,13 +3,18 @@
 import itertools
 import json
 import os
+import random
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from omni.data.numbered import Numbered, loader
 from omni.train import loop
 
 
@@ -44,13 +49,16 @@ def _model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
 
 
-def _batches(clock: Clock, first: int = 0, stop_at: int | None = None):
-    for i in itertools.count(first):
-        if i == stop_at:
-            raise KeyboardInterrupt
-        clock.now += 1
-        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(i))
-        yield x, x.sum(1, keepdim=True)
+def _batches(clock: Clock, stop_at: int | None = None) -> loop.Batches:
+    def numbered(first: int, every: int):
+        for i in itertools.count(first, every):
+            if i == stop_at:
+                raise KeyboardInterrupt
+            clock.now += 1
+            x = torch.randn(16, 4, generator=torch.Generator().manual_seed(i))
+            yield x, x.sum(1, keepdim=True)
+
+    return numbered
 
 
 def _loss(model, batch):
@@ -78,7 +86,7 @@ def test_it_learns_and_leaves_the_average_in_the_model_and_on_disk(tmp_path, clo
 
 
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, clock):
-    """Given the same batches: parameters, both moments, the average, the step and the time spent come back."""
+    """Parameters, both moments, the average, the step and the time spent come back, and the next batch is the next."""
     straight = _model()
     loop.run(straight, _batches(clock), _loss, _config(40), tmp_path / "a")
     halted = _model()
@@ -89,7 +97,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, cloc
         for p in resumed.parameters():
             p.fill_(9.0)  # all of it comes from the checkpoint
     clock.now += 5000
-    loop.run(resumed, _batches(clock, first=23), _loss, _config(40), tmp_path / "b")
+    loop.run(resumed, _batches(clock), _loss, _config(40), tmp_path / "b")
     for name, value in straight.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 
@@ -98,20 +106,20 @@ def test_a_budget_that_is_spent_is_not_spent_again(tmp_path, clock):
     model = _model()
     loop.run(model, _batches(clock), _loss, _config(20), tmp_path)
     again = _model()
-    loop.run(again, iter(()), _loss, _config(20), tmp_path)  # would stop with StopIteration
+    loop.run(again, lambda first, every: iter(()), _loss, _config(20), tmp_path)  # would stop with StopIteration
     for name, value in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
 
 
 def test_a_signal_keeps_what_was_learned(tmp_path, clock):
-    def batches():
-        for i, batch in enumerate(_batches(clock)):
+    def batches(first, every):
+        for i, batch in enumerate(_batches(clock)(first, every)):
             if i == 7:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
 
-    loop.run(_model(), batches(), _loss, _config(50), tmp_path)
-    assert json.loads((tmp_path / "progress.json").read_text())["step"] in (7, 8)
+    loop.run(_model(), batches, _loss, _config(50), tmp_path)
+    assert json.loads((tmp_path / "progress.json").read_text())["step"] == 8
 
 
 def test_what_is_frozen_stays_and_a_tensor_with_two_names_is_kept_under_both(tmp_path, clock):
@@ -169,3 +177,71 @@ def test_rates_of_parts_are_scaled_by_name(tmp_path, clock):
              lr_scale=lambda name: 0.0 if name.startswith("0.") else 1.0)
     torch.testing.assert_close(model[0].weight, before)
     assert not torch.allclose(model[2].weight, _model()[2].weight)
+
+
+def _noisy(model, batch):
+    """A loss that draws: dropout, and a number of Python's."""
+    x = nn.functional.dropout(batch[0], 0.3)
+    loss = (model(x) - batch[1] * random.uniform(0.9, 1.1)).square().mean()
+    return loss, {}
+
+
+class Counting(Numbered):
+    """A stream whose batches tell their number's draw."""
+
+    seed = 7
+
+    def open(self):
+        return lambda rng: (torch.randn(8, 4, generator=torch.Generator().manual_seed(rng.getrandbits(32))),
+                            torch.full((8, 1), rng.random()))
+
+
+@pytest.mark.parametrize("workers, stop_at", [(0, 1), (0, 17), (2, 12)])
+def test_a_run_stopped_anywhere_goes_on_bit_for_bit_whatever_it_draws(tmp_path, workers, stop_at):
+    config = loop.LoopConfig(60, lr=0.05, warmup=5, threads=1, steps=24, accumulate=2)
+    straight, resumed, calls = _model(), _model(), 0
+
+    def stopping(model, batch):
+        nonlocal calls
+        calls += 1
+        if calls == 2 * stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return _noisy(model, batch)
+
+    loop.run(straight, loader(Counting()), _noisy, config, tmp_path / "a")
+    loop.run(_model(), loader(Counting(), workers), stopping, config, tmp_path / "b")
+    assert json.loads((tmp_path / "b" / "progress.json").read_text())["step"] == stop_at
+    torch.manual_seed(99)
+    random.seed(99)
+    loop.run(resumed, loader(Counting(), workers), _noisy, config, tmp_path / "b")
+    for name, value in straight.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_batches_are_the_same_whoever_makes_them():
+    alone = list(itertools.islice(loader(Counting(), 0)(0, 1), 6))
+    shared = list(itertools.islice(loader(Counting(), 2)(0, 1), 6))
+    of_two = [list(itertools.islice(loader(Counting(), 0)(rank, 2), 3)) for rank in (0, 1)]
+    for i in range(6):
+        for other in (shared[i], of_two[i % 2][i // 2]):
+            assert torch.equal(alone[i][0], other[0]) and torch.equal(alone[i][1], other[1])
+
+
+def test_two_processes_learn_what_one_does_with_twice_the_batches(tmp_path):
+    """By torchrun, with gloo."""
+    program = tmp_path / "together.py"
+    program.write_text(f"""import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_loop import Counting, _loss, _model, loader, loop
+loop.run(_model(), loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, warmup=5, threads=1, steps=10),
+         Path({str(tmp_path / "two")!r}))
+""")
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)],
+                   check=True, timeout=120, capture_output=True)
+    one = _model()
+    loop.run(one, loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, warmup=5, threads=1, steps=10,
+                                                                accumulate=2), tmp_path / "one")
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
