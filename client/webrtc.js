@@ -72,6 +72,8 @@ class WebRtcCall {
     this.started.catch(() => {}); // it may be rejected before anyone waits for it
     this.seen = { delay: 0, emitted: 0 };
     this.bufferMs = 0;
+    /** The place that the server holds for this call until it is live: [address, request that gives it back]. */
+    this.place = null;
   }
 
   async start(order) {
@@ -87,6 +89,7 @@ class WebRtcCall {
     this.channel.addEventListener("close", () => this.#gone("channel closed"));
     await peer.setLocalDescription(await peer.createOffer());
     const answer = await post(order, peer.localDescription.sdp);
+    this.place = [`${order.url}/${answer.session?.id}`, { method: "DELETE", headers: allowed(order), keepalive: true }];
     if (this.over) throw new ConnectError("aborted");
     await peer.setRemoteDescription({ type: "answer", sdp: answer.transport.sdp });
     await this.started;
@@ -130,6 +133,9 @@ class WebRtcCall {
     clearTimeout(this.goneTimer);
     this.rejectStarted(new ConnectError("aborted"));
     this.peer.close();
+    // Where no UDP gets through, the server would wait for it, and the WebSocket might find every line taken.
+    if (this.place) fetch(...this.place).catch(() => {});
+    this.place = null;
   }
 
   #take(text) {
@@ -138,6 +144,7 @@ class WebRtcCall {
     if (!event) return;
     if (event.type === "session.started") {
       this.live = true;
+      this.place = null;
       this.resolveStarted();
     }
     if (event.type === "error" && !this.live) {
@@ -162,9 +169,12 @@ class WebRtcCall {
   }
 }
 
+function allowed(order) {
+  return order.token ? { Authorization: `Bearer ${order.token}` } : {};
+}
+
 async function post(order, sdp) {
-  const headers = { "Content-Type": "application/json" };
-  if (order.token) headers.Authorization = `Bearer ${order.token}`;
+  const headers = { "Content-Type": "application/json", ...allowed(order) };
   const body = JSON.stringify({ session: order.session, transport: { type: "webrtc", sdp } });
   let response;
   try {

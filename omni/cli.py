@@ -105,6 +105,8 @@ def _add_simulate(commands) -> None:
     def call(args) -> int:
         if args.webrtc and not args.server:
             raise ConfigError("--webrtc is a way to a running server: add --server URL")
+        if args.add_ms is not None and (args.server or args.recorded):
+            raise ConfigError("--add-ms is of virtual time: leave it out with --server and --recorded")
         if args.server:
             from omni.evaluate.live import main as simulate
         elif args.recorded:
@@ -127,6 +129,9 @@ def _add_simulate(commands) -> None:
     parser.add_argument("--batch", type=int, metavar="N", help="conversations held at once (default: 16; 1 on a "
                         "server)")
     parser.add_argument("--resume", action="store_true", help="leave out conversations that DIR holds already")
+    parser.add_argument("--add-ms", type=int, metavar="MS", help="what computing and a network would put on everything "
+                        "the agent does, added to the times it is judged by (default: 125, or 25 where the script has "
+                        "its own network; nothing with --server, what was added then with --recorded)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--server", metavar="URL", help="hold them in real time on a running server, over a "
                          "WebSocket, e.g. http://127.0.0.1:8765; --seed is then of the network's chance")
@@ -149,6 +154,12 @@ def _add_simulate(commands) -> None:
 
 def _add_evaluate(commands) -> None:
     def call(args) -> int:
+        others = bool(args.server or args.recorded)
+        if others and args.suite in ("fdb", "voice"):
+            raise ConfigError(f"{args.suite} runs the model in this process: --server and --recorded are for scripts")
+        if args.webrtc and not args.server:
+            raise ConfigError("--webrtc is a way to a running server: add --server URL")
+        args.model = args.model or (None if others else "tiny")
         if args.suite == "fdb":
             from omni.evaluate.fdb.command import main as evaluate
         elif args.suite == "voice":
@@ -159,8 +170,8 @@ def _add_evaluate(commands) -> None:
 
     parser = commands.add_parser("evaluate", help="measure an agent over a suite of conversations", description="Hold "
                                  "the scripted conversations of a suite, many at once, and report how the agent takes, "
-                                 "holds and yields the floor, beside the turn-taking one would otherwise use. Ctrl-C "
-                                 "keeps what is done; the same command goes on.")
+                                 "holds and yields the floor, beside the turn-taking one would otherwise use, or an "
+                                 "agent of your own. Ctrl-C keeps what is done; the same command goes on.")
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="smoke, duplex, hearing, echo, network, "
                         "endurance, a folder of scripts, fdb (Full-Duplex-Bench v1 and v1.5) or voice (is it "
                         "understood?)")
@@ -173,34 +184,69 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script")
     parser.add_argument("--add-ms", type=int, default=125, metavar="MS", help="what computing and a network would put "
                         "on everything an agent does, added before it is measured (default: 125: 25 of computing, 40 "
-                        "of slack for late packets, 60 of a client's buffer)")
+                        "of slack for late packets, 60 of a client's buffer); nothing is added in real time")
     parser.add_argument("--batch", type=int, default=16, metavar="N", help="conversations held at once (default: 16)")
+    parser.add_argument("--pictures", action="store_true", help="draw timeline.png of every conversation, not only of "
+                        "the worst ten: a second each")
     parser.add_argument("--compare", nargs=2, metavar=("A.json", "B.json"), help="say what changed beyond noise "
                         "between two reports, and leave")
+    parser.add_argument("--recorded", action="append", default=[], metavar="NAME", help="hold none: score those that "
+                        "lie in DIR/NAME, held before or by another agent (SCRIPT/VARIANT/ with conversation.wav and "
+                        "trace.jsonl each; without a verdicts.json they are taken as they sound, nothing is added); "
+                        "may be repeated. The model in this process then takes part only with --model")
+    live = parser.add_argument_group("with --server", "A conversation's folder gets way.json too: what the network "
+                                     "lost and delayed. A script's own network is left out: it takes the one that is "
+                                     "there.")
+    live.add_argument("--server", metavar="URL", help="hold them in real time with an agent that runs there, over a "
+                      "WebSocket, e.g. http://127.0.0.1:8765. The model in this process then takes part only with "
+                      "--model")
+    live.add_argument("--name", default="server", metavar="NAME", help="what that agent is called in the report and in "
+                      "DIR (default: server); another one at the same URL needs another name")
+    live.add_argument("--at-once", type=int, default=1, metavar="N", help="conversations held with it at once, 1 to 64 "
+                      "(default: 1); a server has room for only so many")
+    live.add_argument("--webrtc", action="store_true", help="call it over WebRTC; see omni simulate --help")
+    live.add_argument("--delay-ms", type=float, default=0.0, metavar="MS", help="of everything, each way (default: 0)")
+    live.add_argument("--jitter-ms", type=float, default=0.0, metavar="MS", help="more delay, up to this (default: 0)")
+    live.add_argument("--loss", type=float, default=0.0, metavar="SHARE", help="of the frames of 20 ms, each way, that "
+                      "are replaced by silence, or of the datagrams with --webrtc (default: 0)")
+    live.add_argument("--token", help="the server's secret (better: the environment's OMNI_TOKEN)")
+    live.add_argument("--insecure", action="store_true", help="accept the server's self-signed certificate")
     fdb = parser.add_argument_group("of fdb")
     fdb.add_argument("--root", metavar="DIR", help="the benchmark's recordings: the folder that holds v1_0 or v1_5, or "
                      "the tasks; outputs and fdb.json go there")
-    fdb.add_argument("--resume", action="store_true", help="leave out recordings that have an output")
+    fdb.add_argument("--resume", action="store_true", help="leave out recordings that have an output of this model and "
+                     "seed")
     fdb.add_argument("--score-only", action="store_true", help="score the outputs that are there; run no model")
     _add_model(parser)
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, model=None)      # `call` knows whether one is wanted
 
 
 def _add_train(commands) -> None:
-    stages = {"bank": "omni.data.bank", "ears": "omni.train.ears", "voice": "omni.train.voice",
-              "wordings": "omni.train.wordings", "words": "omni.train.words", "duplex": "omni.train.duplex"}
-    parser = commands.add_parser("train", help="train a model, stage by stage", description="Train a model, stage by "
-                                 "stage: bank (utterances on disk), ears, wordings, voice, words, duplex. `omni train "
-                                 "STAGE --help` lists a stage's options. Set OMNI_DATA_DIR to the real recordings.")
-    parser.add_argument("stage", choices=stages)
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the stage")
-
     def call(args) -> int:
-        import importlib
+        from omni.train.stages import main
+        return main(args)
 
-        importlib.import_module(stages[args.stage]).main(args.options)
-        return 0
-
+    parser = commands.add_parser(
+        "train", help="train a model, stage by stage", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Run one stage of the recipe, told by a YAML file. In order, for the model in the box:\n\n"
+        "  omni train tiny/bank          utterances on disk\n"
+        "  omni train tiny/voice         the agent's voice\n"
+        "  omni train tiny/ears          ears on utterances\n"
+        "  omni train tiny/wordings      words for the real orders\n"
+        "  omni train tiny/ears_orders   ears with real orders\n"
+        "  omni train tiny/words         the mind on text\n"
+        "  omni train tiny/duplex        ears and mind on conversations\n"
+        "  omni train tiny/duplex_more   the same, longer\n\n"
+        "Set OMNI_DATA_DIR to the real recordings. Ctrl-C keeps what was learned, and the same command goes on from\n"
+        "there. The rate falls to zero at the end of the budget, so a short run ends as well as a long one. Several\n"
+        "processes: torchrun --nproc-per-node=N -m omni train CONFIG.")
+    parser.add_argument("config", help='a YAML file, or one of the project\'s own by name ("tiny/ears")')
+    parser.add_argument("--budget", metavar="TIME", help="wall-clock time of the whole schedule: 30m, 1.5h")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run")
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--device", help="cpu or cuda")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="change a value of the file, such as loop.lr=1e-3 or seed=2; may be repeated")
     parser.set_defaults(call=call)
 
 

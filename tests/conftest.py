@@ -58,3 +58,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         raise pytest.UsageError(
             "omni is imported from the checkout, not from an installation; run `pip install '.[test]'` and `pytest`, "
             "or set OMNI_ALLOW_CHECKOUT=1 to test an editable install on purpose")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What passing tests marked `realtime` printed, a line a test: pytest keeps it to itself, and it is what they are
+    for."""
+    printed = [(report.nodeid, "; ".join(line for line in report.capstdout.splitlines() if line.strip()))
+               for report in terminalreporter.getreports("passed")
+               if report.when == "call" and "realtime" in report.keywords]
+    if any(text for _, text in printed):
+        terminalreporter.section("measured in real time")
+        for name, text in printed:
+            if text:
+                terminalreporter.line(f"{name}: {text}")

@@ -4,12 +4,12 @@ Made once by several processes (synthesis costs more than reading), then mapped 
 `start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`, and for synthetic speech `phones`.
 """
 
-import argparse
 import json
 import multiprocessing
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -136,13 +136,21 @@ def load(folder: Path) -> list[Utterance]:
     return found
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Build a bank from the command line."""
-    parser = argparse.ArgumentParser(prog="omni train bank", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bank")
-    parser.add_argument("--count", type=int, default=18_000, help="synthetic utterances, besides the real ones")
-    parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=2)
-    args = parser.parse_args(argv)
-    build(args.out, args.count, args.seed, args.processes)
+@dataclass(frozen=True, slots=True)
+class BankStage:
+    """Attributes:
+        out: folder of the bank.
+        count: synthetic utterances, besides the real ones.
+        processes: that speak.
+    """
+
+    stage: Literal["bank"]
+    out: str
+    count: int = 22_000
+    seed: int = 3
+    processes: int = 2
+
+
+def train(stage: BankStage) -> None:
+    """Build a bank."""
+    build(Path(stage.out), stage.count, stage.seed, stage.processes)

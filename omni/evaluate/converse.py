@@ -159,6 +159,8 @@ def load_engine(model: str, device: str, threads: int | None, capacity: int = 1)
 
     from omni.model.weights import load_model
 
+    if threads is not None:
+        torch.set_num_threads(threads)      # for reading the weights too
     try:
         engine = Engine(load_model(model, device=device), capacity=capacity, device=device, threads=threads)
     except ValueError as error:

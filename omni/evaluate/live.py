@@ -1,4 +1,5 @@
-"""`omni simulate --server URL`: the same scripts in real time, against a server that speaks the project's protocol.
+"""`--server URL` of `omni simulate` and `omni evaluate`: the same scripts in real time, against a server that speaks
+the project's protocol.
 
     user ─► 20 ms frames ─► Line ─► WebSocket or WebRTC ─► server ─► Line ─► Playout ─► what the user hears
               ▲                                                                │
@@ -18,8 +19,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -32,13 +33,17 @@ from omni.evaluate.listen import write_page
 from omni.evaluate.outcome import Outcome, conclude
 from omni.evaluate.playout import Playout, Told
 from omni.evaluate.scenario import Scenario
-from omni.evaluate.simulate import Task, Work, plan, tell, write_outcome
+from omni.evaluate.simulate import Task, plan, tell, write_outcome
 from omni.evaluate.user import User, make_echo
 from omni.transport.loopback import LinkConditions
 from omni.transport.remote import ServerError, public
 
 REPORT_FRAMES = 10          # 200 ms
 MAX_CALL_DELAY_MS = 240     # each way: aioice takes a peer for gone whose answers to its checks take over 0.5 s
+GIVE_UP = 10                # conversations one after the other that could not be held: the server is gone
+
+Write = Callable[[Path, Task, Outcome, dict], None]
+"""Takes a conversation that is over, its folder, and `Call.numbers`."""
 
 
 class Call:
@@ -124,14 +129,57 @@ async def hold(scenario: Scenario, script: Path, url: str, *, seed: int = 0, **o
     return await Call(Task(scenario, script, seed), url, **options).hold()
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where conversations are held, and over which way; the fields are those of `Call`."""
+
+    url: str
+    webrtc: bool
+    conditions: LinkConditions
+    token: str | None
+    insecure: bool
+
+    @property
+    def model(self) -> str:
+        """Who it is in files: the address without secrets, and the way to it.
+
+        Raises:
+            ServerError: `url` is no address.
+        """
+        told = ["WebRTC"] if self.webrtc else []
+        told += [f"{name} {value:g}" for name, value in asdict(self.conditions).items() if value]
+        return public(self.url) + (f" ({', '.join(told)})" if told else "")
+
+    def call(self, task: Task) -> Call:
+        """A script under way there."""
+        return Call(task, self.url, webrtc=self.webrtc, conditions=self.conditions, token=self.token,
+                    insecure=self.insecure)
+
+
+def chosen_server(args) -> Server:
+    """The server that a command's flags name.
+
+    Raises:
+        ConfigError: a flag is out of its range.
+    """
+    return Server(args.server, args.webrtc, _conditions(args), args.token or os.environ.get("OMNI_TOKEN"),
+                  args.insecure)
+
+
 def main(args) -> int:
     """The command: 0 if every expectation was met, 1 if not, 2 if a conversation could not be held."""
-    conditions = _conditions(args)
-    told = ["WebRTC"] if args.webrtc else []
-    told += [f"{name} {value:g}" for name, value in asdict(conditions).items() if value]
-    model = public(args.server) + (f" ({', '.join(told)})" if told else "")
-    work = plan(args, model)
-    outcomes, failed = asyncio.run(_hold_all(args, work, conditions, model))
+    server = chosen_server(args)
+    model = server.model    # an address that is none is told first
+    work = plan(args, lambda: model)
+    outcomes: list[tuple[Task, Outcome]] = []
+
+    def write(folder: Path, task: Task, outcome: Outcome, numbers: dict) -> None:
+        write_call(folder, task, outcome, numbers, model=model)
+        if args.listen:
+            write_page(folder, task.scenario.title)
+        outcomes.append((task, outcome))
+
+    failed = hold_all(server, work.todo, write, at_once=args.batch or 1, command="simulate", alone=work.alone)
     code = tell(work, outcomes)
     return 2 if failed else code
 
@@ -149,48 +197,60 @@ def _conditions(args) -> LinkConditions:
     return LinkConditions(args.delay_ms, args.jitter_ms, args.loss)
 
 
-async def _hold_all(args, work: Work, conditions: LinkConditions,
-                    model: str) -> tuple[list[tuple[Task, Outcome]], int]:
-    """Hold what is to be held, `args.batch` at once (one if not given), and write each as soon as it is over.
+def hold_all(server: Server, todo: Sequence[tuple[Path, Task]], write: Write, *, at_once: int, command: str,
+             alone: bool = False) -> int:
+    """Hold conversations, so many at once; each is handed to `write`, in a thread, as soon as it is over.
 
-    Cancelled, it keeps what is written.
+    One that cannot be held is a line on stderr, and the others go on, until GIVE_UP in a row could not. Broken off
+    (KeyboardInterrupt), it hangs up, and what was written is there.
+
+    Args:
+        command: begins the lines on stderr.
+        alone: it is the only conversation of its script, and there is no progress to be shown.
 
     Returns:
-        tasks with what came of them, and how many could not be held; why was said on stderr, a line each.
+        how many were not held.
     """
-    outcomes: list[tuple[Task, Outcome]] = []
-    failed = 0
-    waiting = iter(work.todo)
-    token = args.token or os.environ.get("OMNI_TOKEN")
+    return asyncio.run(_hold_all(server, todo, write, at_once, command, alone))
+
+
+async def _hold_all(server: Server, todo: Sequence[tuple[Path, Task]], write: Write, at_once: int, command: str,
+                    alone: bool) -> int:
+    """Cancelled, it keeps what is written."""
+    waiting = iter(todo)
+    held = in_a_row = 0
 
     async def work_off() -> None:
-        nonlocal failed
+        nonlocal held, in_a_row
         for folder, task in waiting:
-            call = Call(task, args.server, webrtc=args.webrtc, conditions=conditions, token=token,
-                        insecure=args.insecure)
+            call = server.call(task)
             try:
                 outcome = await call.hold()
-                # The picture takes a second: in a thread, or the other conversations would stand still.
-                await asyncio.to_thread(_write, folder, task, outcome, model, call.numbers(), args.listen)
+                # Pictures and long recordings take a second: in a thread, or the other conversations would stand still.
+                await asyncio.to_thread(write, folder, task, outcome, call.numbers())
             except OmniError as error:
-                failed += 1
-                name = task.script.stem if work.alone else f"{task.script.stem}/{folder.name}"
-                bar.write(f"omni simulate: {name}: {' '.join(str(error).split())}", file=sys.stderr)
+                in_a_row += 1
+                name = task.script.stem if alone else f"{task.script.stem}/{folder.name}"
+                bar.write(f"omni {command}: {name}: {' '.join(str(error).split())}", file=sys.stderr)
             else:
-                outcomes.append((task, outcome))
+                held, in_a_row = held + 1, 0
             bar.update()
+            if in_a_row >= GIVE_UP:
+                return
 
-    with tqdm(total=len(work.todo), unit="conversation", disable=work.alone, leave=False) as bar:
+    with tqdm(total=len(todo), unit="conversation", disable=alone, leave=False) as bar:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(args.batch or 1, len(work.todo))):
+            for _ in range(min(at_once, len(todo))):
                 group.create_task(work_off())
-    return outcomes, failed
+    return len(todo) - held
 
 
-def _write(folder: Path, task: Task, outcome: Outcome, model: str, numbers: dict, listen: bool) -> None:
-    """The files of a simulation, and way.json with what the network did."""
-    write_outcome(folder, task.scenario, outcome, seed=task.seed, model=model)
+def write_call(folder: Path, task: Task, outcome: Outcome, numbers: dict, *, model: str, picture: bool = True) -> None:
+    """The files of a simulation, and way.json with what the network did.
+
+    Raises:
+        MediaError: the folder cannot be made or written to.
+    """
+    write_outcome(folder, task.scenario, outcome, seed=task.seed, model=model, picture=picture)
     with replacing(folder / "way.json") as path:
         path.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    if listen:
-        write_page(folder, task.scenario.title)

@@ -1,21 +1,25 @@
-"""`omni simulate --recorded DIR`: conversations that lie on disk, judged by what their scripts expect now."""
+"""`--recorded` of `omni simulate` and `omni evaluate`: conversations that lie on disk, judged by what their scripts
+expect now. What was added to their times then is added again."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from omni.audio.files import replacing
+from omni.base import config
 from omni.base.errors import MediaError
 from omni.base.timebase import TINY
 from omni.evaluate.cases import load_case
 from omni.evaluate.listen import write_page
-from omni.evaluate.outcome import Outcome
+from omni.evaluate.outcome import Outcome, delayed, stated_ms
 from omni.evaluate.record import Caption, Piece, Record, Reply
 from omni.evaluate.scenario import Scenario
 from omni.evaluate.simulate import Task, plan, tell, write_outcome
 from omni.evaluate.timeline import draw
 from omni.evaluate.verdicts import Verdict, judge
 from omni.session.playback import LEAST_CUT_MS
+
+UNKNOWN = "recorded"        # the model of a conversation that came without verdicts.json: another agent's
 
 
 def judge_again(scenario: Scenario, folder: Path) -> Outcome:
@@ -40,6 +44,44 @@ def judge_again(scenario: Scenario, folder: Path) -> Outcome:
     known = dict(case.heard)
     heard = tuple(known[reply.start] for reply in record.replies if reply.start in known)
     return Outcome(case.user, case.agent, record, tuple(turns), tuple(verdicts), heard)
+
+
+def judge_in_place(folder: Path, task: Task, added_ms: int | None = None) -> None:
+    """Write verdicts.json by what the script says now; recording and trace stay as they are.
+
+    Who held the conversation, and which script it was then, stays too, so that a conversation that was held by another
+    script is not taken for one by this.
+
+    Args:
+        added_ms: to all that the agent did; as many as before if None.
+
+    Raises:
+        MediaError: a file is missing or cannot be used.
+    """
+    held = _held(folder) or {"title": task.scenario.title, "added_ms": 0, "model": UNKNOWN, "seed": task.seed,
+                             "scenario": config.to_plain(task.scenario),
+                             "fingerprint": config.fingerprint(task.scenario)}
+    added_ms = stated_ms(held) if added_ms is None else added_ms
+    outcome = delayed(judge_again(task.scenario, folder), task.scenario, added_ms)
+    seconds = outcome.record.timebase.to_seconds
+    verdicts = [{**asdict(v), "start": seconds(v.start), "end": seconds(v.end)} for v in outcome.verdicts]
+    with replacing(folder / "verdicts.json") as path:
+        path.write_text(json.dumps({**held, "held": outcome.held, "added_ms": added_ms, "verdicts": verdicts}, indent=2,
+                                   ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def by_the_clock(model: str) -> bool:
+    """Whether a conversation took place in real time, from who held it: a server, told by its address, or an agent of
+    which the recordings are all there is."""
+    return model == UNKNOWN or model.startswith(("ws://", "wss://"))
+
+
+def _held(folder: Path) -> dict:
+    """What verdicts.json says of a conversation; empty if there is none."""
+    try:
+        return json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
 
 
 def draw_again(folder: Path, title: str) -> None:
@@ -110,16 +152,13 @@ def main(args) -> int:
     outcomes: list[tuple[Task, Outcome]] = []
     for folder, task in work.todo:
         there = source / folder.relative_to(args.out)
+        held = _held(there)
         try:
-            outcome = judge_again(task.scenario, there)
+            outcome = delayed(judge_again(task.scenario, there), task.scenario, stated_ms(held))
         except MediaError as error:
             raise MediaError(f"{there}: {error}") from error
-        try:
-            held = json.loads((there / "verdicts.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            held = {}       # another agent's: what was recorded and heard is all there is
         write_outcome(folder, task.scenario, outcome, seed=held.get("seed", task.seed),
-                      model=held.get("model", "recorded"))
+                      model=held.get("model", UNKNOWN))
         if args.listen:
             write_page(folder, task.scenario.title)
         outcomes.append((task, outcome))

@@ -1,4 +1,4 @@
-"""The report of a suite: one self-contained page and the same as JSON, and what changed between two of them."""
+"""The report of a suite: one self-contained page and the same as JSON."""
 
 import html
 import json
@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import median
 
 from omni.audio.files import replacing
-from omni.base.errors import MediaError
 
 # orders understood in kitchen noise at SNR_DB, as published (Picovoice/speech-to-intent-benchmark, src/plot.py)
 SNR_DB = (6, 9, 12, 15, 18, 21, 24)
@@ -38,8 +37,8 @@ def write_report(out: Path, report: dict) -> None:
 
     Args:
         report: `header` (what the numbers depend on) and `agents`: name to `metrics` (name to the fields of a
-            `Metric`), `scripts` (script to expectations `held` of those `expected`, and some metrics) and
-            `conversations`.
+            `Metric`), `scripts` (script to expectations `held` of those `expected`, and some metrics),
+            `conversations`, `model` (who held them), `real_time` (whether by the clock, so that nothing is added).
     """
     with replacing(out / "report.json") as path:
         path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -50,7 +49,7 @@ def write_report(out: Path, report: dict) -> None:
 def as_page(report: dict) -> str:
     """The report as HTML that needs nothing but itself; links lead to conversations beside it."""
     head, agents = report["header"], report["agents"]
-    facts = ", ".join(f"{k} {v}" for k, v in head.items() if k != "suite")
+    facts = ", ".join(f"{k} {'all' if v is None else v}" for k, v in head.items() if k != "suite")
     parts = ["<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n"
              "<meta name=viewport content='width=device-width'>\n"
              f"<title>{html.escape(head['suite'])}</title>\n<style>{_STYLE}</style>\n"
@@ -59,7 +58,7 @@ def as_page(report: dict) -> str:
                  "events behind it. A dash means that nothing was there to be counted. What an agent does is taken "
                  f"{head.get('added_ms', 0)} ms later than it was in virtual time, for computing, slack for late "
                  "packets and a client's buffer (where a script has a network of its own: 25 ms at most, for "
-                 "computing).</p>")
+                 f"computing).{_in_real_time(agents)}</p>")
     parts.append(_metrics(agents))
     parts.append(_histogram(agents, "latencies_s", "How soon it answers", "the end of the user's speech"))
     parts.append(_histogram(agents, "yield_times_s", "How soon it is silent", "the first sound of an interruption"))
@@ -70,6 +69,12 @@ def as_page(report: dict) -> str:
     return "\n".join(parts) + "\n"
 
 
+def _in_real_time(agents: dict) -> str:
+    """Who was measured by the clock, in a sentence."""
+    names = ", ".join(name for name, agent in agents.items() if agent.get("real_time"))
+    return f" To {html.escape(names)} nothing is added: it was timed where it was heard." if names else ""
+
+
 def as_text(report: dict) -> str:
     """The numbers for a terminal: a line a metric, a column an agent."""
     agents = report["agents"]
@@ -77,53 +82,10 @@ def as_text(report: dict) -> str:
     width = max(map(len, names))
     rows = [" " * width + "".join(f"  {name:>24}" for name in agents)]
     for name in names:
-        cells = [_cell(agent["metrics"][name]) for agent in agents.values()]
+        cells = [cell(agent["metrics"][name]) for agent in agents.values()]
         if any(cell != "-" for cell in cells):
             rows.append(f"{name:<{width}}" + "".join(f"  {cell:>24}" for cell in cells))
     return "\n".join(rows)
-
-
-def compare(before: Path, after: Path) -> str:
-    """What changed beyond noise between two reports of one suite: metrics whose intervals do not overlap, and the rest
-    in a line each.
-
-    Raises:
-        MediaError: one is no report, or they are of different suites.
-    """
-    a, b = (_load(path) for path in (before, after))
-    if a["header"]["scripts"] != b["header"]["scripts"]:
-        raise MediaError(f"{before.name} and {after.name} are of different scripts: their numbers cannot be compared")
-    if a["header"].get("added_ms") != b["header"].get("added_ms"):
-        raise MediaError(f"{before.name} and {after.name} have different delays added: their times cannot be compared")
-    lines = []
-    for agent in a["agents"].keys() & b["agents"].keys():
-        for name, old in a["agents"][agent]["metrics"].items():
-            new = b["agents"][agent]["metrics"].get(name)
-            if new is None or old["value"] is None or new["value"] is None:
-                continue
-            lines.append((_change(old, new), f"{agent} {name}", f"{_cell(old)} -> {_cell(new)}"))
-    order = ["better", "worse", "different", "within noise"]
-    width = max((len(name) for _, name, _ in lines), default=0)
-    lines.sort(key=lambda line: (order.index(line[0]), line[1]))
-    return "\n".join(f"{change:<13}{name:<{width}}  {values}" for change, name, values in lines)
-
-
-def _change(old: dict, new: dict) -> str:
-    spans = [_span(m) for m in (old, new)]
-    if spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1]:
-        return "within noise"
-    if new["better"] == "neither":
-        return "different"
-    return "better" if (new["value"] > old["value"]) == (new["better"] == "higher") else "worse"
-
-
-def _load(path: Path) -> dict:
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        report["header"]["scripts"], report["agents"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MediaError(f"{path.name}: no report of omni evaluate") from error
-    return report
 
 
 def _metrics(agents: dict) -> str:
@@ -134,12 +96,13 @@ def _metrics(agents: dict) -> str:
         if all(m["value"] is None for m in values):
             continue
         top = 1.0 if metric["unit"] == "share" else max(_span(m)[1] for m in values if m["value"] is not None)
-        cells = "".join(f"<td class=n>{_cell(m)}{_bar(m, top, agent == 'omni')}</td>"
+        cells = "".join(f"<td class=n>{cell(m)}{_bar(m, top, agent == 'omni')}</td>"
                         for agent, m in zip(agents, values, strict=True))
         better = {"higher": "&uarr;", "lower": "&darr;", "neither": ""}[metric["better"]]
         rows.append(f"<tr><td><b>{name}</b> {better}<br><small>{html.escape(metric['definition'])} "
                     f"<i>{html.escape(metric['source'])}</i></small></td>{cells}</tr>")
-    heads = "".join(f"<th>{html.escape(name)}</th>" for name in agents)
+    heads = "".join(f"<th>{html.escape(name)}<br><small>{html.escape(agent.get('model', ''))}</small></th>"
+                    for name, agent in agents.items())
     return f"<div class=wide><table><tr><th>metric</th>{heads}</tr>{''.join(rows)}</table></div>"
 
 
@@ -160,7 +123,7 @@ def _scripts(agents: dict) -> str:
     rows = []
     for script in first:
         for agent, of in ((agent, a["scripts"][script]) for agent, a in agents.items()):
-            cells = "".join(f"<td class=n>{_cell(of[name])}</td>" for name in names)
+            cells = "".join(f"<td class=n>{cell(of[name])}</td>" for name in names)
             rows.append(f"<tr><td>{html.escape(script)}</td><td>{html.escape(agent)}</td>"
                         f"<td class=n>{of['held']} of {of['expected']}</td>{cells}</tr>")
     return f"<div class=wide><table><tr>{heads}</tr>{''.join(rows)}</table></div>"
@@ -266,7 +229,7 @@ def _worst(agents: dict) -> str:
         lines = [line for line in agent["conversations"] if line.get("page")]
         items = "".join(f"<li><a href='{html.escape(line['page'])}'>{html.escape(line['folder'])}</a>: "
                         f"{html.escape('; '.join(line['failed']))}</li>" for line in lines)
-        opened = " open" if name == "omni" else ""
+        opened = " open" if name == next(iter(agents)) else ""
         found.append(f"<details{opened}><summary>{html.escape(name)}</summary><ol>{items}</ol></details>")
     return "".join(found)
 
@@ -277,7 +240,8 @@ def _span(metric: dict) -> tuple[float, float]:
     return (value, value) if metric["low"] is None else (metric["low"], metric["high"])
 
 
-def _cell(metric: dict) -> str:
+def cell(metric: dict) -> str:
+    """A metric in a few words: its value, its interval if it has one, and the events behind it; "-" for none."""
     if metric["value"] is None:
         return "-"
     span = "" if metric["low"] is None else f" [{_number(metric['low'])}, {_number(metric['high'])}]"

@@ -16,7 +16,9 @@ with `gain_db: [-12, 0]` (a range) draws everything anew for each, from the scri
 Instants in a script are seconds, for people; they become samples once, when they are resolved.
 """
 
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
@@ -25,6 +27,18 @@ from omni.base import config
 
 Range = float | tuple[float, float]  # a number, or two between which each variant draws its own
 Kind = Literal["turn", "pause", "stop", "backchannel", "tic", "noise", "other"]
+
+
+class Misplaced(ValueError):
+    """A value that cannot be.
+
+    Attributes:
+        key: its path below the part of the script that refuses it, e.g. "user[1].when.after".
+    """
+
+    def __init__(self, key: str, problem: str):
+        super().__init__(problem)
+        self.key = key
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,7 @@ class When:
         _exactly_one(self, "at_s", "after", "start_speak", "end_speak", "word", "silent_s")
         for name in ("start_speak", "end_speak", "word"):
             if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} counts from 1")
+                raise Misplaced(name, "counts from 1")
         _not_negative(self, "at_s", "silent_s", "plus_s")
 
 
@@ -107,12 +121,14 @@ class Turn:
             words = "_".join(normal(self.say or "")[:4])
             object.__setattr__(self, "name", self.pick or words or Path(self.play or "").stem)
         if self.band_hz and not 0 <= self.band_hz[0] < self.band_hz[1] <= 8000:
-            raise ValueError("band_hz is a lowest and a highest frequency, at most 8000")
-        if self.from_s < 0 or (self.to_s is not None and self.to_s <= self.from_s):
-            raise ValueError("from_s and to_s are no part of a recording")
-        for gain_db in _ends(self.gain_db):
+            raise Misplaced("band_hz", "a band is a lowest and a highest frequency, at most 8000")
+        _not_negative(self, "from_s", "to_s", "decisive_s")
+        if self.to_s is not None and self.to_s <= self.from_s:
+            raise Misplaced("to_s", f"a part from {self.from_s:g} to {self.to_s:g} s is no part of a recording")
+        for gain_db in _ends(self, "gain_db"):
             if not -80 <= gain_db <= 40:
-                raise ValueError(f"a gain of {gain_db:g} dB makes no sense")
+                raise Misplaced("gain_db", f"a gain of {gain_db:g} dB makes no sense")
+        _ends(self, "level_db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +149,11 @@ class Noise:
     pick: str | None = None
     loudest: bool = False
 
+    def __post_init__(self):
+        _ends(self, "level_db"), _ends(self, "snr_db")
+        if self.file is not None and self.pick is not None:
+            raise Misplaced("pick", "a bed is made from a file or from a set, not from both")
+
 
 @dataclass(frozen=True, slots=True)
 class EchoPath:
@@ -143,8 +164,10 @@ class EchoPath:
     response: str | None = None
 
     def __post_init__(self):
-        if not all(0 <= d <= 5_000 for d in _ends(self.delay_ms)) or max(_ends(self.gain_db)) > 40:
-            raise ValueError("an echo has a delay from 0 to 5000 ms and a gain of at most 40 dB")
+        if not all(0 <= ms <= 5_000 for ms in _ends(self, "delay_ms")):
+            raise Misplaced("delay_ms", "an echo has a delay from 0 to 5000 ms")
+        if max(_ends(self, "gain_db")) > 40:
+            raise Misplaced("gain_db", "an echo has a gain of at most 40 dB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +185,11 @@ class NetworkPath:
     jitter_ms: Range = 0.0
 
     def __post_init__(self):
-        if not all(0 <= share < 1 for share in _ends(self.loss)):
-            raise ValueError("loss is a share, from 0 to less than 1")
-        if not all(0 <= ms <= 5_000 for ms in (*_ends(self.delay_ms), *_ends(self.jitter_ms))):
-            raise ValueError("delay_ms and jitter_ms go from 0 to 5000")
+        if not all(0 <= share < 1 for share in _ends(self, "loss")):
+            raise Misplaced("loss", "a share goes from 0 to less than 1")
+        for name in ("delay_ms", "jitter_ms"):
+            if not all(0 <= ms <= 5_000 for ms in _ends(self, name)):
+                raise Misplaced(name, "goes from 0 to 5000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +199,9 @@ class Answers:
     to: str
     within_s: float
     early_s: float = 0.2
+
+    def __post_init__(self):
+        _not_negative(self, "within_s", "early_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +224,9 @@ class Yields:
     to: str
     within_s: float
 
+    def __post_init__(self):
+        _not_negative(self, "within_s")
+
 
 @dataclass(frozen=True, slots=True)
 class Holds:
@@ -204,6 +234,9 @@ class Holds:
 
     through: str
     for_s: float = 1.0
+
+    def __post_init__(self):
+        _not_negative(self, "for_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +252,9 @@ class Silent:
     def __post_init__(self):
         if self.from_s is not None and self.since is not None or self.to_s is not None and self.until is not None:
             raise ValueError("give a span's start, and its end, either in seconds or by a turn")
+        _not_negative(self, "from_s", "to_s")
+        if self.from_s is not None and self.to_s is not None and self.to_s <= self.from_s:
+            raise Misplaced("to_s", f"a span from {self.from_s:g} to {self.to_s:g} s is none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +270,10 @@ class Heard:
 
     text: str
     reply: int | None = None
+
+    def __post_init__(self):
+        if self.reply is not None and self.reply < 1:
+            raise Misplaced("reply", "counts from 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,9 +299,14 @@ class Expectation:
     @property
     def turns(self) -> list[str]:
         """Names of the turns it speaks of."""
+        return list(self.mentioned.values())
+
+    @property
+    def mentioned(self) -> dict[str, str]:
+        """The same by the keys that name them."""
         body = getattr(self, self.kind)
-        names = (getattr(body, name, None) for name in ("to", "after", "through", "since", "until"))
-        return [name for name in names if name]
+        names = {key: getattr(body, key, None) for key in ("to", "after", "through", "since", "until")}
+        return {key: name for key, name in names.items() if name is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,30 +344,79 @@ class Scenario:
 
     def __post_init__(self):
         if not 1 <= self.variants <= 10_000:
-            raise ValueError("variants must be from 1 to 10000")
+            raise Misplaced("variants", "must be from 1 to 10000")
         if not 0 < self.length_s <= 3_600:
-            raise ValueError("length_s must be over 0 and at most 3600")
-        if self.repeat_s is not None and not 1 <= self.repeat_s <= self.length_s:
-            raise ValueError("repeat_s must be from 1 to length_s")
-        if self.repeat_s and any(t.when.at_s is None and t.when.after is None for t in self.user):
-            raise ValueError("repeat_s is for turns that come at_s a time or after another turn")
+            raise Misplaced("length_s", "must be over 0 and at most 3600")
+        if self.repeat_s is not None:
+            if not 1 <= self.repeat_s <= self.length_s:
+                raise Misplaced("repeat_s", "must be from 1 to length_s")
+            if any(t.when.at_s is None and t.when.after is None for t in self.user):
+                raise Misplaced("repeat_s", "repeat_s is for turns that come at_s a time or after another turn")
+        self._check_names()
+        for i, turn in enumerate(self.user):
+            self._check_time(i, turn)
+        for i, expectation in enumerate(self.expect):
+            self._check_span(i, expectation)
+
+    @property
+    def num_rounds(self) -> int:
+        """How often all turns and expectations come."""
+        return 1 if self.repeat_s is None else int(self.length_s // self.repeat_s)
+
+    def _check_names(self) -> None:
         names = [turn.name for turn in self.user]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two turns are called {name!r}; give one of them another name")
-        mentioned = [t.when.after for t in self.user if t.when.after] + [n for e in self.expect for n in e.turns]
-        for name in mentioned:
+        own = {f"{name}_{number}" for name in names for number in range(2, self.num_rounds + 1)}
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise Misplaced(f"user[{i}].name", f"two turns are called {name!r}; give one of them another name")
+            if name in own:
+                raise Misplaced(f"user[{i}].name", f"a later round has a turn {name!r} too; give this one another name")
+        for key, name in self._mentioned():
             if name not in names:
-                raise ValueError(f"there is no turn {name!r}; {config.nearest(name, names)}")
-        for turn in self.user:
-            chain = [turn.name]
-            while (turn := next((t for t in self.user if t.name == turn.when.after), None)) is not None:
-                if turn.name in chain:
-                    raise ValueError(f"turns wait for each other: {' after '.join([*chain, turn.name])}")
-                chain.append(turn.name)
-            first = self.user[names.index(chain[0])].when.at_s
-            if first is not None and min(_ends(first)) >= self.length_s:
-                raise ValueError(f"the turn {chain[0]!r} comes at {min(_ends(first)):g} s, after the end")
+                raise Misplaced(key, f"there is no turn {name!r}; {config.nearest(name, names)}")
+
+    def _mentioned(self) -> Iterator[tuple[str, str]]:
+        """Every key that names a turn, and the name."""
+        for i, turn in enumerate(self.user):
+            if turn.when.after is not None:
+                yield f"user[{i}].when.after", turn.when.after
+        for i, expectation in enumerate(self.expect):
+            for key, name in expectation.mentioned.items():
+                yield f"expect[{i}].{expectation.kind}.{key}", name
+
+    def _check_time(self, i: int, turn: Turn) -> None:
+        """Turns wait for each other in no circle, and none can come after the end, whatever its variant draws."""
+        numbers = {other.name: k for k, other in enumerate(self.user)}
+        chain, latest_s, ranged = [], self._last_round_s, False
+        here: Turn | None = turn
+        while here is not None:
+            if here.name in chain:
+                circle = [*chain[chain.index(here.name):], here.name]
+                raise Misplaced(f"user[{numbers[here.name]}].when.after",
+                                f"turns wait for each other: {' after '.join(circle)}")
+            chain.append(here.name)
+            for name in ("at_s", "silent_s", "plus_s"):
+                if ends := _ends(here.when, name):
+                    latest_s, ranged = latest_s + ends[-1], ranged or len(ends) > 1
+            last, here = here, None if here.when.after is None else self.user[numbers[here.when.after]]
+        if latest_s >= self.length_s:
+            key = next((name for name in ("at_s", "silent_s") if getattr(turn.when, name) is not None), "plus_s")
+            comes = "may come" if ranged else "comes"
+            later = "" if last.when.at_s is not None and last is turn else " or later"
+            raise Misplaced(f"user[{i}].when.{key}",
+                            f"the turn {turn.name!r} {comes} at {latest_s:g} s{later}, after the end")
+
+    def _check_span(self, i: int, expectation: Expectation) -> None:
+        if (span := expectation.silent) is None:
+            return
+        if span.from_s is not None and span.from_s + self._last_round_s >= self.length_s:
+            raise Misplaced(f"expect[{i}].silent.from_s", f"{span.from_s + self._last_round_s:g} s is after the end")
+        if span.to_s is not None and span.to_s + self._last_round_s > self.length_s:
+            raise Misplaced(f"expect[{i}].silent.to_s", f"{span.to_s + self._last_round_s:g} s is after the end")
+
+    @property
+    def _last_round_s(self) -> float:
+        return (self.num_rounds - 1) * (self.repeat_s or 0.0)
 
 
 def _exactly_one(body, *names: str) -> None:
@@ -333,17 +427,19 @@ def _exactly_one(body, *names: str) -> None:
 
 def _not_negative(body, *names: str) -> None:
     for name in names:
-        if (value := getattr(body, name)) is not None and min(_ends(value)) < 0:
-            raise ValueError(f"{name} must not be negative")
+        if any(end < 0 for end in _ends(body, name)):
+            raise Misplaced(name, "must not be negative")
 
 
-def _ends(value: Range) -> tuple[float, ...]:
-    """A range's two ends, or the number itself."""
-    if isinstance(value, tuple):
-        if value[0] > value[1]:
-            raise ValueError(f"{list(value)} is no range from low to high")
-        return value
-    return (value,)
+def _ends(body, name: str) -> tuple[float, ...]:
+    """The two ends of the range of that name, or the number itself; nothing if it is not given."""
+    value = getattr(body, name)
+    ends = value if isinstance(value, tuple) else () if value is None else (value,)
+    if not all(map(math.isfinite, ends)):
+        raise Misplaced(name, "must be finite")
+    if len(ends) == 2 and ends[0] > ends[1]:
+        raise Misplaced(name, f"{list(ends)} is no range from low to high")
+    return ends
 
 
 def normal(text: str) -> list[str]:

@@ -2,14 +2,100 @@
 
 import random
 import re
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
 from omni.base import config
 from omni.base.errors import ConfigError, ScriptError
-from omni.evaluate.scenario import Expectation, Scenario
+from omni.evaluate.scenario import Expectation, Misplaced, Scenario
+
+T = TypeVar("T")
+
+_NAMING = ("play", "pick", "room", "file", "files", "response")     # keys whose values are names of files
+
+
+class Lines:
+    """Where everything stands in a YAML file, by paths such as "user[1].when.at_s".
+
+    Attributes:
+        root: what was read.
+    """
+
+    def __init__(self, path: Path):
+        """Raises:
+            ScriptError: the file cannot be read, is not YAML, has a key twice or refers to itself.
+        """
+        self._file = path.name
+        self._lines: dict[str, int] = {"": 1}
+        self._values: list[tuple[str, str, str]] = []       # path, the path's last key, what is written there
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScriptError(f"{path.name}: cannot be read") from error
+        try:
+            if (root := yaml.compose(text, Loader=yaml.SafeLoader)) is not None:
+                self._find(root, "", "", ())
+            self.root = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:       # ValueError: a date that is none
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or "unreadable"
+            raise ScriptError(f"{path.name}{line}: not YAML ({problem})") from error
+
+    def error(self, where: str, problem: str, line_of: str = "") -> ScriptError:
+        """What is wrong at a path; it has the line of the path `line_of` if that is given and written down."""
+        where = self._written(where)
+        line = self._lines[self._written(line_of) or where]
+        return ScriptError(f"{self._file}:{line}: {where + ': ' if where else ''}{problem}")
+
+    def naming(self, name: str) -> str:
+        """Path of the first place where a file or set is called so; empty if there is none."""
+        return next((where for where, key, value in self._values if key in _NAMING and value == name), "")
+
+    def _written(self, where: str) -> str:
+        """The path, or that of what holds it where it is not written down."""
+        while where not in self._lines:
+            where = where[:max(where.rfind("."), where.rfind("["), 0)]
+        return where
+
+    def _find(self, node: yaml.Node, where: str, last: str, around: tuple[yaml.Node, ...]) -> None:
+        if any(node is outer for outer in around):
+            raise ScriptError(f"{self._file}:{node.start_mark.line + 1}: {where}: an alias of what it stands in")
+        self._lines.setdefault(where, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                name, line = f"{where}.{key.value}" if where else str(key.value), key.start_mark.line + 1
+                if name in self._lines:
+                    raise ScriptError(f"{self._file}:{line}: {key.value!r} is there twice")
+                self._lines[name] = line
+                self._find(value, name, str(key.value), (*around, node))
+        elif isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                self._find(item, f"{where}[{i}]", last, (*around, node))
+        else:
+            self._values.append((where, last, node.value))
+
+
+def read_strict(kind: type[T], path: Path) -> T:
+    """A YAML file as dataclass `kind`.
+
+    Raises:
+        ScriptError: it is not there or is wrong; the message names file and line, and the nearest valid key.
+    """
+    lines = Lines(path)
+    try:
+        return config.build(kind, lines.root, "script")
+    except ConfigError as error:
+        where, _, problem = str(error).partition(": ")
+        where = where.removeprefix("script").removeprefix(".")
+        if isinstance(error.__cause__, Misplaced):
+            raise lines.error(f"{where}.{error.__cause__.key}".removeprefix("."), problem) from error
+        unknown = re.match(r"unknown key '?([^';]*)", problem)
+        raise lines.error(where, problem, f"{where}.{unknown[1]}".removeprefix(".") if unknown else "") from error
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -18,24 +104,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises:
         ScriptError: it is not there or is wrong; the message names file and line, and the nearest valid key.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScriptError(f"{path.name}: cannot be read") from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ScriptError(f"{path.name}{line}: not YAML ({getattr(error, 'problem', None) or 'unreadable'})") from error
-    lines: dict[str, int] = {"script": 1}
-    if root is not None:
-        _find_lines(root, "script", lines, path.name)
-    try:
-        return config.build(Scenario, values, "script")
-    except ConfigError as error:
-        raise ScriptError(_with_line(str(error), lines, path.name)) from error
+    return read_strict(Scenario, path)
 
 
 def concrete(scenario: Scenario, variant: int) -> Scenario:
@@ -62,7 +131,7 @@ def _repeated(scenario: Scenario) -> Scenario:
     if scenario.repeat_s is None:
         return scenario
     users, expectations = list(scenario.user), list(scenario.expect)
-    for number in range(1, int(scenario.length_s // scenario.repeat_s)):
+    for number in range(1, scenario.num_rounds):
         shift = number * scenario.repeat_s
 
         def again(name: str, number: int = number) -> str:
@@ -102,8 +171,11 @@ def resolve_script(name: str) -> Path:
     raise ScriptError(f"no script {name}; {config.nearest(path.stem, [p.stem for p in folder.glob('*.yaml')])}")
 
 
-def resolve_recording(name: str, script: Path) -> Path:
+def resolve_recording(name: str, script: Path, written_in: Path | None = None) -> Path:
     """A recording beside the script, or one of the project's own.
+
+    Args:
+        written_in: the file that names it, if it is not the script itself.
 
     Raises:
         ScriptError: there is neither.
@@ -113,29 +185,28 @@ def resolve_recording(name: str, script: Path) -> Path:
         if path.is_file():
             return path
     have = [p.name for f in (script.parent, folder) for p in f.glob("*") if p.suffix in (".flac", ".wav", ".ogg")]
-    raise ScriptError(f"{script.name}: no recording {name!r}; {config.nearest(name, have)}")
+    raise _missing("recording", name, have, written_in or script)
 
 
-def _find_lines(node: yaml.Node, where: str, lines: dict[str, int], file: str) -> None:
-    """Line of every key and item, by the path that configuration errors name; a key that comes twice is an error."""
-    lines.setdefault(where, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            name, line = f"{where}.{key.value}", key.start_mark.line + 1
-            if name in lines:
-                raise ScriptError(f"{file}:{line}: {key.value!r} is there twice")
-            lines[name] = line
-            _find_lines(value, name, lines, file)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, item in enumerate(node.value):
-            _find_lines(item, f"{where}[{i}]", lines, file)
+def resolve_set(name: str, script: Path) -> Path:
+    """The file of a set, in the folder `sets` beside the script or among the project's own.
+
+    Raises:
+        ScriptError: there is neither.
+    """
+    folders = (script.parent / "sets", config.data_path("configs", "evaluate", "sets"))
+    for folder in folders:
+        if (path := folder / f"{name}.yaml").is_file():
+            return path
+    raise _missing("set", name, [p.stem for folder in folders for p in folder.glob("*.yaml")], script)
 
 
-def _with_line(message: str, lines: dict[str, int], file: str) -> str:
-    where, _, problem = message.partition(": ")
-    named = re.search(r"unknown key '([^']*)'|no turn '([^']*)'", problem)
-    line = lines.get(where, 1)
-    if named and named[1]:
-        line = lines.get(f"{where}.{named[1]}", line)
-    spot = where.removeprefix("script").removeprefix(".")
-    return f"{file}:{line}: {spot + ': ' if spot else ''}{problem}"
+def _missing(what: str, name: str, have: Iterable[str], file: Path) -> ScriptError:
+    problem = f"no {what} {name!r}; {config.nearest(name, set(have))}"
+    try:
+        lines = Lines(file)
+    except ScriptError:     # there is no file: the caller has the script in memory
+        return ScriptError(f"{file.name}: {problem}")
+    if not (where := lines.naming(name)):
+        return ScriptError(f"{file.name}: {problem}")
+    return lines.error(where, problem)

@@ -7,7 +7,8 @@
 A set is a YAML file in a folder `sets` beside the script, or among the project's own. Its items are all of its
 `recordings` (a source below OMNI_DATA_DIR; only the development part, which training never hears), `sounds` (classes,
 likewise), `texts`, `lines` (texts with their right answers) and `files`; a set with `skills` makes lines up. They are
-spoken by synthetic voices of another kind of synthesis than any in training and kept in a cache. The sets named unseen_... hold wordings that training never has: see `omni.data.held_out`.
+spoken by synthetic voices of another kind of synthesis than any in training and kept in a cache. The sets named
+unseen_... hold wordings that training never has: see `omni.data.held_out`.
 """
 
 import hashlib
@@ -181,7 +182,8 @@ def choose_voice(name: str, seed: int) -> voices.Voice:
         usual = 50 if engine == "espeak" else 0
         return voices.Voice(engine, parts[0], rate, int(parts[2]) if len(parts) > 2 else usual)
     except (KeyError, ValueError) as error:
-        raise ScriptError(f"no voice {name!r}: unseen, another, or flite:, festival: or espeak:NAME[:RATE[:PITCH]]") from error
+        raise ScriptError(f"no voice {name!r}: unseen, another, ENGINE:NAME[:RATE[:PITCH]] with engine flite, "
+                          "festival or espeak") from error
 
 
 def speak(text: str, voice: voices.Voice) -> tuple[np.ndarray, tuple[tuple[str, int, int], ...]]:

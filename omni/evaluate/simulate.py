@@ -8,28 +8,42 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from tqdm import tqdm
 
-from omni.audio.files import replacing, write_wav
+from omni.audio.files import read_mono, replacing, write_wav
+from omni.audio.mixing import Echo, bed
+from omni.audio.resampling import resample
 from omni.base import config
-from omni.base.errors import MediaError
+from omni.base.errors import MediaError, OmniError
 from omni.base.events import BlockInput, BlockResult
+from omni.data import recordings, voices
 from omni.engine.engine import Engine
 from omni.evaluate.conversation import Conversation
 from omni.evaluate.converse import load_engine, write_lines
 from omni.evaluate.listen import write_page
 from omni.evaluate.network import RemoteRun
-from omni.evaluate.outcome import Outcome, conclude, trace
-from omni.evaluate.scenario import Scenario
-from omni.evaluate.scripts import concrete, load_scenario, resolve_recording, resolve_script
-from omni.evaluate.sets import load_set
+from omni.evaluate.outcome import Outcome, added_ms, conclude, delayed, trace
+from omni.evaluate.scenario import Scenario, Turn
+from omni.evaluate.scripts import (
+    Lines,
+    concrete,
+    load_scenario,
+    read_strict,
+    resolve_recording,
+    resolve_script,
+    resolve_set,
+)
+from omni.evaluate.sets import RATE_HZ, ItemSet, choose_voice
 from omni.evaluate.timeline import draw
 from omni.evaluate.user import User, make_echo
 
 BATCH = 16
+_DRAWN = ("unseen", "another")      # voices that are known when a variant is
 
 
 class Run:
@@ -145,8 +159,9 @@ def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: i
         write_lines(path, trace(outcome))
     verdicts = [{**asdict(v), "start": timebase.to_seconds(v.start), "end": timebase.to_seconds(v.end)}
                 for v in outcome.verdicts]
-    report = {"title": scenario.title, "held": outcome.held, "verdicts": verdicts, "model": model, "seed": seed,
-              "scenario": config.to_plain(scenario), "fingerprint": config.fingerprint(scenario)}
+    report = {"title": scenario.title, "held": outcome.held, "added_ms": outcome.added_ms, "verdicts": verdicts,
+              "model": model, "seed": seed, "scenario": config.to_plain(scenario),
+              "fingerprint": config.fingerprint(scenario)}
     if picture:
         with replacing(folder / "timeline.png") as path:
             draw(path, scenario.title, outcome.user, outcome.agent, outcome.record, outcome.turns, outcome.verdicts)
@@ -171,33 +186,50 @@ class Work:
     skipped: int
 
 
-def plan(args, model: str | None) -> Work:
+def plan(args, model: Callable[[], str] | None) -> Work:
     """The conversations that the flags ask for.
 
     Args:
-        model: who holds them, by which --resume knows those that are there; None if nothing is to be run.
+        model: tells who holds them, by which --resume knows those that are there; asked once the scripts are right.
+            None if nothing is to be run.
 
     Raises:
-        ScriptError: a script is wrong, or something that it needs to be run is missing.
+        ScriptError: a script is wrong, or something that it needs to be run is missing; ConfigError: a flag is wrong.
     """
     scripts = [(resolve_script(name), load_scenario(resolve_script(name))) for name in args.scripts]
     out = Path(args.out)
     alone = len(scripts) == 1 and scripts[0][1].variants == 1
     todo: list[tuple[Path, Task]] = []
-    for script, scenario in scripts:
-        if model is not None:
+    if model is not None:
+        for script, scenario in scripts:
             check(scenario, script)
+            _added_ms(args, scenario)
+    holder = model() if model is not None and args.resume else None
+    for script, scenario in scripts:
         for variant in range(scenario.variants):
             folder = out if alone else out / script.stem / f"{variant:03d}"
             task = Task(concrete(scenario, variant), script, args.seed + variant)
-            if not (args.resume and model is not None and already(folder, task, model)):
+            if holder is None or not already(folder, task, holder, _added_ms(args, scenario)):
                 todo.append((folder, task))
     return Work(scripts, alone, todo, sum(scenario.variants for _, scenario in scripts) - len(todo))
 
 
+def model_identity(model: str) -> tuple[str, str]:
+    """Fingerprints of a model's weights and of its configuration: the tensors alone do not say how far attention
+    reaches.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
+    from omni.model.weights import config_fingerprint, fingerprint
+
+    return fingerprint(model), config_fingerprint(model)
+
+
 def main(args) -> int:
     """The command: 0 if every expectation was met, 1 if not; a wrong script raises."""
-    work = plan(args, args.model)   # what is missing is told before a model is loaded
+    work = plan(args, lambda: " ".join(model_identity(args.model)))     # what is missing is told before anything runs
+    model = " ".join(model_identity(args.model))
     folders, tasks = {id(task): folder for folder, task in work.todo}, [task for _, task in work.todo]
     engine, _ = load_engine(args.model, args.device, args.threads, capacity=min(args.batch or BATCH, len(tasks) or 1))
     size = engine.timebase.block_samples / engine.timebase.sample_rate_hz
@@ -205,8 +237,8 @@ def main(args) -> int:
     outcomes: list[tuple[Task, Outcome]] = []
     with tqdm(total=int(total), unit="block", desc="conversations", disable=work.alone, leave=False) as bar:
         for task, outcome in simulate_all(engine, tasks, bar.update):
-            folder = folders[id(task)]
-            write_outcome(folder, task.scenario, outcome, seed=task.seed, model=args.model)
+            folder, outcome = folders[id(task)], delayed(outcome, task.scenario, _added_ms(args, task.scenario))
+            write_outcome(folder, task.scenario, outcome, seed=task.seed, model=model)
             if args.listen:
                 write_page(folder, task.scenario.title)
             outcomes.append((task, outcome))
@@ -221,7 +253,9 @@ def tell(work: Work, outcomes: list[tuple[Task, Outcome]]) -> int:
     for script, scenario in work.scripts:
         verdicts = [v for task, outcome in outcomes if task.script == script for v in outcome.verdicts]
         met = sum(v.held for v in verdicts)
-        print(f"{scenario.title}: {met} of {len(verdicts)} expectations held", file=sys.stderr)
+        added = sorted({outcome.added_ms for task, outcome in outcomes if task.script == script})
+        told = f", its times with {' or '.join(map(str, added))} ms added" if any(added) else ""
+        print(f"{scenario.title}: {met} of {len(verdicts)} expectations held{told}", file=sys.stderr)
     if work.skipped:
         print(f"{work.skipped} conversations were there already", file=sys.stderr)
     return 0 if all(outcome.held for _, outcome in outcomes) else 1
@@ -230,24 +264,173 @@ def tell(work: Work, outcomes: list[tuple[Task, Outcome]]) -> int:
 def check(scenario: Scenario, script: Path) -> None:
     """Find everything a script needs.
 
+    How long a text is once it is spoken is known when it is: a part of one is not looked at.
+
     Raises:
-        ScriptError: a recording or a set is not there.
+        ScriptError: a file, a set, something that a set draws from, a voice or the synthesizer that has it is not
+            there, cannot be used, or is shorter than the part that is played. It names file, line and what is nearest.
     """
-    for turn in scenario.user:
-        if turn.play is not None:
-            resolve_recording(turn.play, script)
-        if turn.pick is not None:
-            for name in load_set(turn.pick, script).files:
-                resolve_recording(name, script)
-        if turn.room is not None:
-            resolve_recording(turn.room, script)
+    needs = _Needs(scenario, script)
+    needs.files()
+    needs.machine()
 
 
-def already(folder: Path, task: Task, model: str) -> bool:
-    """Whether this very conversation lies in a folder."""
+def check_files(scenario: Scenario, script: Path) -> None:
+    """The part of `check` that is the same on every machine: recordings and sets beside the script or of the project.
+
+    Raises:
+        ScriptError: see `check`.
+    """
+    _Needs(scenario, script).files()
+
+
+class _Needs:
+    """What a script needs, found or told as missing at its line."""
+
+    def __init__(self, scenario: Scenario, script: Path):
+        self._scenario, self._script, self._lines = scenario, script, Lines(script)
+        self._read: dict[Path, np.ndarray] = {}
+        self._sets: dict[str, ItemSet] = {}
+        self._seeds: list[int] | None = None    # of the variants
+
+    def files(self) -> None:
+        for i, turn in enumerate(self._scenario.user):
+            where = f"user[{i}]"
+            if turn.play is not None:
+                size = len(self._recording(turn.play, self._lines, f"{where}.play"))
+                self._part(turn, where, turn.play, size / RATE_HZ)
+            if turn.pick is not None:
+                for name, samples in self._set_files(turn.pick):
+                    self._part(turn, where, name, len(samples) / RATE_HZ)
+            if turn.room is not None:
+                self._recording(turn.room, self._lines, f"{where}.room")
+            if turn.voice not in _DRAWN:
+                self._voices(turn, where)
+        if self._scenario.noise.file is not None:
+            self._bed(self._recording(self._scenario.noise.file, self._lines, "noise.file"), "noise.file")
+        if (name := self._scenario.noise.pick) is not None:
+            for _, samples in self._set_files(name):
+                self._bed(samples, "noise.pick")
+            if _spoken(self._set(name)):
+                raise self._lines.error("noise.pick", f"a bed is made of recordings, and the set {name!r} has texts")
+        if self._scenario.echo is not None and (name := self._scenario.echo.response) is not None:
+            response = self._recording(name, self._lines, "echo.response")
+            try:
+                Echo(0.0, 0, response)
+            except ValueError as error:
+                raise self._lines.error("echo.response", str(error)) from error
+
+    def machine(self) -> None:
+        """What lies below OMNI_DATA_DIR, and synthesizers."""
+        for i, turn in enumerate(self._scenario.user):
+            if turn.pick is not None:
+                for name, seconds in self._data(turn.pick, f"user[{i}].pick", turn):
+                    self._part(turn, f"user[{i}]", name, seconds)
+            for voice in self._voices(turn, f"user[{i}]"):
+                try:
+                    _try_voice(voice.engine, voice.name)
+                except OmniError as error:
+                    raise self._lines.error(f"user[{i}].voice", str(error)) from error
+        if (name := self._scenario.noise.pick) is not None:
+            self._data(name, "noise.pick")
+
+    def _set(self, name: str) -> ItemSet:
+        if name not in self._sets:
+            self._sets[name] = read_strict(ItemSet, resolve_set(name, self._script))
+        return self._sets[name]
+
+    def _set_files(self, name: str) -> list[tuple[str, np.ndarray]]:
+        """The recordings that a set names, float32 (N,) at 16 kHz."""
+        path, found = resolve_set(name, self._script), self._set(name)
+        return [(file, self._recording(file, Lines(path), f"files[{k}]", path)) for k, file in enumerate(found.files)]
+
+    def _recording(self, name: str, lines: Lines, where: str, written_in: Path | None = None) -> np.ndarray:
+        path = resolve_recording(name, self._script, written_in)
+        if path not in self._read:
+            try:
+                self._read[path] = resample(*read_mono(path), RATE_HZ)
+            except MediaError as error:
+                raise lines.error(where, str(error)) from error
+        return self._read[path]
+
+    def _part(self, turn: Turn, where: str, name: str, seconds: float) -> None:
+        """Whether a recording holds the part that a turn plays, as `User` counts it."""
+        end_s = seconds if turn.to_s is None else turn.to_s
+        if not round(turn.from_s * RATE_HZ) < round(end_s * RATE_HZ) <= round(seconds * RATE_HZ):
+            key = "from_s" if turn.to_s is None or turn.from_s >= seconds else "to_s"
+            raise self._lines.error(f"{where}.{key}", f"{name} has {seconds:.2f} s, so there is no part from "
+                                                      f"{turn.from_s:g} to {end_s:g} s")
+
+    def _bed(self, samples: np.ndarray, where: str) -> None:
+        try:
+            bed(samples, 1)
+        except ValueError as error:
+            raise self._lines.error(where, str(error)) from error
+
+    def _voices(self, turn: Turn, where: str) -> list[voices.Voice]:
+        """Who speaks a turn's texts, over all variants; of those that espeak-ng makes up from one voice, one."""
+        if turn.say is None and (turn.pick is None or not _spoken(self._set(turn.pick))):
+            return []
+        if self._seeds is None:
+            self._seeds = [concrete(self._scenario, k).seed for k in range(self._scenario.variants)]
+        try:
+            found = [choose_voice(turn.voice, seed) for seed in self._seeds]
+        except OmniError as error:
+            raise self._lines.error(f"{where}.voice", str(error)) from error
+        return list({v.engine if v.engine == "espeak" else (v.engine, v.name): v for v in found}.values())
+
+    def _data(self, name: str, where: str, turn: Turn | None = None) -> list[tuple[str, float]]:
+        """Look for all of a set that lies below OMNI_DATA_DIR; name and seconds of each recording if a turn plays only
+        a part of it."""
+        path, found = resolve_set(name, self._script), self._set(name)
+        if not (found.recordings or found.sounds or found.beds):
+            return []
+        try:
+            root = recordings.data_dir()
+            speech = [r for r in recordings.speech(root) if r.dev] if found.recordings else []
+            sounds = [r for r in recordings.sounds(root) if r.dev] if found.sounds else []
+        except (OmniError, OSError) as error:
+            problem = str(error) if isinstance(error, OmniError) else "OMNI_DATA_DIR holds no such recordings"
+            raise self._lines.error(where, f"the set {name!r} is not here: {problem}") from error
+        beds = {file.stem: file for file in (root / "noise").glob("*.flac")}
+        wanted = [("recordings", found.recordings, {r.source for r in speech})] if found.recordings else []
+        wanted += [(f"sounds[{k}]", sound, {r.text for r in sounds}) for k, sound in enumerate(found.sounds)]
+        wanted += [(f"beds[{k}]", bed, set(beds)) for k, bed in enumerate(found.beds)]
+        for key, item, known in wanted:
+            if item not in known:
+                raise Lines(path).error(key, f"no {item!r} below OMNI_DATA_DIR; {config.nearest(item, known)}")
+        if turn is None or not (turn.from_s or turn.to_s):
+            return []
+        files = [r.path for r in speech if r.source == found.recordings] + [beds[bed] for bed in found.beds]
+        cut = [r.path for r in sounds if r.text in found.sounds]
+        return ([(file.name, soundfile.info(file).duration) for file in files]
+                + [(file.name, min(soundfile.info(file).duration, found.longest_s)) for file in cut])
+
+
+@lru_cache(maxsize=64)
+def _try_voice(engine: str, name: str) -> None:
+    """Raises:
+        OmniError: the synthesizer or the voice is not there.
+    """
+    voices.speak("a", choose_voice(f"{engine}:{name}", 0))
+
+
+def _spoken(found: ItemSet) -> bool:
+    return bool(found.texts or found.lines or found.skills)
+
+
+def _added_ms(args, scenario: Scenario) -> int:
+    """What the verdicts add; nothing to a live run, whose delays are real."""
+    return 0 if args.server else added_ms(scenario, args.add_ms)
+
+
+def already(folder: Path, task: Task, model: str, added_ms: int | None = None) -> bool:
+    """Whether this very conversation lies in a folder, and with `added_ms`, judged with that."""
     try:
         report = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return False
+    if added_ms is not None and report.get("added_ms", 0) != added_ms:
         return False
     return (report.get("fingerprint"), report.get("seed"), report.get("model")) == (
         config.fingerprint(task.scenario), task.seed, model)

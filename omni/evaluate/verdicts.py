@@ -53,15 +53,27 @@ class Verdict:
 
 
 def judge(expectations: tuple[Expectation, ...], record: Record, turns: dict[str, TurnSpan],
-          num_samples: int) -> list[Verdict]:
-    """A verdict for each expectation, in their order. A turn that never came fails whatever speaks of it."""
-    judgement = _Judge(record, turns, num_samples)
+          num_samples: int, added: int = 0) -> list[Verdict]:
+    """A verdict for each expectation, in their order. A turn that never came fails whatever speaks of it.
+
+    Args:
+        added: samples by which the agent would be heard later than the record says, for what virtual time does not
+            know. They are in the times that are measured and in what is judged by them, and never in an agent's favour:
+
+                user    [ turn ]                        [ turn ]
+                agent            .....|answer   ======[=========.....|  silent
+                                 added                           added
+
+            The limit before which an answer is too early, whether the agent had the floor when a turn began, and
+            silence, words and heard text are judged by the record as it is; `holds` waits longer by as much.
+    """
+    judgement = _Judge(record, turns, num_samples, added)
     return [judgement.judge(expectation) for expectation in expectations]
 
 
 class _Judge:
-    def __init__(self, record: Record, turns: dict[str, TurnSpan], num_samples: int):
-        self._record, self._turns, self._num_samples = record, turns, num_samples
+    def __init__(self, record: Record, turns: dict[str, TurnSpan], num_samples: int, added: int):
+        self._record, self._turns, self._num_samples, self._added = record, turns, num_samples, added
         self._rate_hz = record.timebase.sample_rate_hz
         self._ways = {"answers": self._answers, "right": self._right, "says": self._says, "heard": self._heard,
                       "yields": self._yields, "holds": self._holds, "silent": self._silent}
@@ -80,11 +92,15 @@ class _Judge:
                       if r.start >= turn.speech_start and _sounds_at(r) is not None), None)
         expected = f"answers {body.to} within {body.within_s:g} s"
         at = _sounds_at(first) if first else None
-        if at is None or at >= self._num_samples:
+        if at is None or at + self._added >= self._num_samples:
             return Verdict("answers", expected, False, "no answer", turn.speech_end, latest)
-        after_s = self._seconds(at - turn.speech_end)
+        heard_at = at + self._added
+        after_s = self._seconds(heard_at - turn.speech_end)
         detail = f"after {after_s:.2f} s" if after_s >= 0 else f"{-after_s:.2f} s before the end"
-        return Verdict("answers", expected, earliest <= at <= latest, detail, turn.speech_end, at, after_s)
+        if self._added and at < earliest:
+            detail += f", {self._seconds(turn.speech_end - at):.2f} s before it without the added delay"
+        held = earliest <= at and heard_at <= latest
+        return Verdict("answers", expected, held, detail, turn.speech_end, heard_at, after_s)
 
     def _right(self, body: Right) -> Verdict:
         turn = self._turns[body.to]
@@ -123,27 +139,29 @@ class _Judge:
         reply = self._reply_at(onset)
         if reply is None:
             return Verdict("yields", expected, False, "had not the floor", onset, limit)
-        if reply.end is None or reply.silent_at > self._num_samples:
+        if reply.end is None or reply.silent_at + self._added > self._num_samples:
             return Verdict("yields", expected, False, "spoke on", onset, limit)
-        after_s = self._seconds(reply.silent_at - onset)
+        silent_at = reply.silent_at + self._added
+        after_s = self._seconds(silent_at - onset)
         if reply.reason == "finished":
-            return Verdict("yields", expected, False, f"finished by itself after {after_s:.2f} s", onset, reply.end)
-        return Verdict("yields", expected, reply.silent_at <= limit, f"silent after {after_s:.2f} s", onset,
-                       reply.silent_at, after_s)
+            return Verdict("yields", expected, False, f"finished by itself after {after_s:.2f} s", onset, silent_at)
+        return Verdict("yields", expected, silent_at <= limit, f"silent after {after_s:.2f} s", onset, silent_at,
+                       after_s)
 
     def _holds(self, body: Holds) -> Verdict:
         turn = self._turns[body.through]
         onset, limit = turn.speech_start, min(turn.speech_end + self._samples(body.for_s), self._num_samples)
+        until = min(limit + self._added, self._num_samples)
         expected = f"holds the floor through {body.through}"
         reply = self._reply_at(onset)
         if reply is None:
-            return Verdict("holds", expected, False, "had not the floor", onset, limit)
-        if reply.end is None or reply.end >= limit:
-            return Verdict("holds", expected, True, "spoke on", onset, limit)
+            return Verdict("holds", expected, False, "had not the floor", onset, until)
+        if reply.end is None or reply.end >= limit:     # both would come later by what is added
+            return Verdict("holds", expected, True, "spoke on", onset, until)
         if reply.reason == "finished":
-            return Verdict("holds", expected, True, "came to its own end", onset, limit)
-        after_s = self._seconds(reply.silent_at - onset)
-        return Verdict("holds", expected, False, f"was interrupted after {after_s:.2f} s", onset, limit, after_s)
+            return Verdict("holds", expected, True, "came to its own end", onset, until)
+        after_s = self._seconds(reply.silent_at + self._added - onset)
+        return Verdict("holds", expected, False, f"was interrupted after {after_s:.2f} s", onset, until, after_s)
 
     def _silent(self, body: Silent) -> Verdict:
         start = self._turns[body.since].start if body.since else self._samples(body.from_s or 0.0)

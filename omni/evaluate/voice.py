@@ -105,7 +105,7 @@ def main(args) -> int:
                   f"[{found['low']:.2f}, {found['high']:.2f}]")
     if out is not None:
         with replacing(out / "voice.json") as path:
-            path.write_text(json.dumps({"weights": fingerprint(args.model), "config": config_fingerprint(args.model), **report}, indent=1) + "\n",
-                            encoding="utf-8")
+            identity = {"weights": fingerprint(args.model), "config": config_fingerprint(args.model)}
+            path.write_text(json.dumps({**identity, **report}, indent=1) + "\n", encoding="utf-8")
         print(out / "voice.json", file=sys.stderr)
     return 0

@@ -58,9 +58,6 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
         WeightsError: there are no such weights, or a tensor does not fit.
     """
     folder = _folder(name)
-    if not (folder / "config.yaml").exists():
-        shipped = sorted(p.parent.name for p in _SHIPPED.glob("*/config.yaml"))
-        raise WeightsError(f"no weights at {name}; shipped: {', '.join(shipped) or 'none'}")
     model = DuplexModel(base_config.load(DuplexConfig, folder / "config.yaml"), Pieces.load(folder / "pieces.json"))
     try:
         stored = load_file(folder / "model.safetensors")
@@ -71,7 +68,11 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
 
 
 def fingerprint(name: str | Path = "tiny") -> str:
-    """First 16 hex digits of the SHA-256 of the tensors' file."""
+    """First 16 hex digits of the SHA-256 of the tensors' file.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
     return hashlib.sha256((_folder(name) / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
@@ -82,8 +83,16 @@ def config_fingerprint(name: str | Path = "tiny") -> str:
 
 
 def _folder(name: str | Path) -> Path:
-    """Of weights by name or folder."""
-    return Path(name) if (Path(name) / "config.yaml").exists() else _SHIPPED / str(name)
+    """Of weights by name of a shipped model, or by folder.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    for folder in (Path(name), _SHIPPED / str(name)):
+        if (folder / "config.yaml").exists():
+            return folder
+    shipped = sorted(p.parent.name for p in _SHIPPED.glob("*/config.yaml"))
+    raise WeightsError(f"no weights at {name}; shipped: {', '.join(shipped) or 'none'}")
 
 
 def _unique(model: DuplexModel) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@
     GET    /v1/live/sessions            WebSocket: session.start is the first message
     POST   /v1/live/sessions            {session, transport: {type: "webrtc", sdp}} -> 201, answer
     DELETE /v1/live/sessions/{id}       hang up; POST /v1/live/sessions/{id}/hangup does the same
+    OPTIONS of these three              what a browser asks before a page of an allowed origin may
     GET    /healthz /readyz /metrics
 """
 
@@ -91,9 +92,10 @@ class Server:
         add = app.router.add_route
         add("GET", SESSIONS, self._socket)
         add("POST", SESSIONS, self._call)
-        add("OPTIONS", SESSIONS, self._preflight)
         add("DELETE", SESSIONS + "/{id}", self._hang_up)
         add("POST", SESSIONS + "/{id}/hangup", self._hang_up)
+        for path in (SESSIONS, SESSIONS + "/{id}", SESSIONS + "/{id}/hangup"):
+            add("OPTIONS", path, self._preflight)
         add("GET", "/healthz", self._health)
         add("GET", "/readyz", self._ready)
         add("GET", "/metrics", self._metrics)
@@ -146,7 +148,7 @@ class Server:
         response.headers.update(_HEADERS)
         response.headers["Server"] = "omni"
         origin = request.headers.get("Origin")
-        if origin and origin in self.config.allowed_origins:
+        if origin and self._access.allows(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
             response.headers["Access-Control-Expose-Headers"] = "Location"
             response.headers["Vary"] = "Origin"

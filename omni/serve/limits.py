@@ -65,9 +65,13 @@ class Access:
         Raises:
             AccessError: 403.
         """
-        if origin is None or origin.lower() in self._origins or origin.lower() == f"{self._scheme}://{host.lower()}":
+        if origin is None or self.allows(origin) or origin.lower() == f"{self._scheme}://{host.lower()}":
             return
         raise AccessError(403, "wrong_origin", "pages of this origin may not connect")
+
+    def allows(self, origin: str) -> bool:
+        """Whether it is one of the allowed origins, whose pages may read the answers too."""
+        return origin.lower() in self._origins
 
     def check_token(self, headers: Mapping[str, str], query: Mapping[str, str], protocols: Iterable[str] = ()) -> None:
         """Look for the token in Authorization, in ?token= and among the WebSocket subprotocols.

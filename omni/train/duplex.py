@@ -1,8 +1,10 @@
 """Stage "duplex": ears and mind together, on whole conversations with sound, own voice and echo."""
 
-import argparse
+import copy
 import random
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
@@ -14,9 +16,10 @@ from omni.data.streams import SoundConversations
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import Pieces
 from omni.model.weights import save_model
-from omni.train import loop
+from omni.train import loop, stages
 from omni.train.ears import ctc, load_encoder
 from omni.train.heads import MindHeads
+from omni.train.loop import LoopConfig
 from omni.train.words import freeze_voice, load_mouth, token_loss
 
 SLOTS = 4  # caption slots in a block
@@ -46,7 +49,7 @@ def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
         loss = loss + HEARD_WEIGHT * heard
         longest = max(last - first for _, first, last, *_ in spans) * SLOTS
         cut = [captions[row, first * SLOTS:last * SLOTS] for row, first, last, *_ in spans]
-        blank = torch.zeros(longest, captions.shape[-1])
+        blank = captions.new_zeros(longest, captions.shape[-1])
         blank[:, 0] = 12.0  # padding says blank
         padded = torch.stack([torch.cat([c, blank[len(c):]]) for c in cut])
         spelled = ctc(padded, [ids for *_, ids, _ in spans])
@@ -55,50 +58,57 @@ def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
     return loss, parts
 
 
-def main(argv: list[str] | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class DuplexStage:
+    """Attributes:
+        bank: folder of stage "bank".
+        out: folder of the run; the finished model lies in its folder `weights`.
+        ears, words: folders of runs that ears and mind are taken from.
+        voice: folder of a run whose mouth is taken in place of that of `words`.
+        init: an earlier run of this stage to go on from, with a new schedule.
+        blocks, batch: of a batch; drills: how many of its rows are turn upon turn.
+        seed: of the conversations.
+    """
+
+    stage: Literal["duplex"]
+    bank: str
+    out: str
+    ears: str | None = None
+    words: str | None = None
+    voice: str | None = None
+    init: str | None = None
+    blocks: int = 250
+    batch: int = 6
+    drills: int = 2
+    seed: int = 0
+    workers: int = 1
+    model: DuplexConfig = field(default_factory=DuplexConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def train(stage: DuplexStage) -> None:
     """Join ears, mind and voice, and train on sound."""
-    parser = argparse.ArgumentParser(prog="omni train duplex", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--bank", type=Path, required=True)
-    parser.add_argument("--ears", type=Path)
-    parser.add_argument("--words", type=Path)
-    parser.add_argument("--voice", type=Path, help="take the mouth of this run instead of the words run's")
-    parser.add_argument("--init", type=Path, help="go on from this run of the stage, with a new schedule")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=8e-4)
-    parser.add_argument("--blocks", type=int, default=250)
-    parser.add_argument("--batch", type=int, default=6)
-    parser.add_argument("--seed", type=int, default=0, help="of the conversations")
-    parser.add_argument("--drills", type=int, default=2, help="rows of each batch that are turn upon turn")
-    args = parser.parse_args(argv)
-    torch.manual_seed(1)
-    random.seed(1)
+    sources = [Path(p) / "model.safetensors" for p in (stage.ears, stage.words, stage.voice, stage.init) if p]
+    folder = stages.begin(stage, [Path(stage.bank), *sources])
+    torch.manual_seed(stage.seed + 1)
     pieces = Pieces(skills.vocabulary())
-    model = DuplexModel(DuplexConfig(), pieces)
+    model = DuplexModel(stage.model, pieces)
     lesson = Lesson(model)
-    if args.words:
-        tensors = load_file(args.words / "model.safetensors")
-        lesson.load_state_dict(tensors)
+    if stage.words:
+        lesson.load_state_dict(load_file(Path(stage.words) / "model.safetensors"))
         for p in model.own_in.parameters():  # its own voice says nothing to the mind yet, rather than noise
             nn.init.zeros_(p)
-    if args.voice:
-        load_mouth(model, args.voice)
-    if args.ears:
-        model.encoder.load_state_dict(load_encoder(args.ears))
+    if stage.voice:
+        load_mouth(model, Path(stage.voice))
+    if stage.ears:
+        model.encoder.load_state_dict(load_encoder(Path(stage.ears)))
         with torch.no_grad():
             model.connector.spell.weight.copy_(model.encoder.caption.weight)
             model.connector.spell.bias.copy_(model.encoder.caption.bias)
-    if args.init:
-        lesson.load_state_dict(load_file(args.init / "model.safetensors"))
+    if stage.init:
+        lesson.load_state_dict(load_file(Path(stage.init) / "model.safetensors"))
     freeze_voice(model)
-    stream = SoundConversations(args.bank, model.mouth.eval(), list(pieces.words), args.blocks, args.batch, args.seed,
-                                drills=args.drills)
-    config = loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads, checkpoint_minutes=4)
-    loop.run(lesson, loader(stream), losses, config, args.out)
-    save_model(model, args.out / "weights")
-
-
-if __name__ == "__main__":
-    main()
+    stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
+                                stage.batch, stage.seed, drills=stage.drills)
+    loop.run(lesson, loader(stream, stage.workers), losses, stage.loop, folder)
+    save_model(model.cpu(), folder / "weights")

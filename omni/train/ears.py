@@ -5,10 +5,11 @@ planned it, read from a middle layer by a head that is dropped afterwards. CTC a
 first plateau (blank everywhere); phones are learned within hundreds, and characters follow from them.
 """
 
-import argparse
 import random
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soxr
@@ -23,7 +24,8 @@ from omni.data.augment import Augment
 from omni.data.numbered import Numbered, loader
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
-from omni.train import loop
+from omni.train import loop, stages
+from omni.train.loop import LoopConfig
 
 FRAME = 640  # samples in a 25 Hz frame
 PHONE_LATE = 960  # samples between what is named and the frame's end: a phone is named once it has been heard
@@ -184,28 +186,40 @@ def validator(folder: Path, each: int = 60):
     return validate
 
 
-def main(argv: list[str] | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class EarsStage:
+    """Attributes:
+        bank: folder of stage "bank", with its wordings if there are any.
+        out: folder of the run.
+        init: folder of an earlier run to start from.
+        seconds: of a segment; batch: segments in a batch.
+        clean: share of segments with next to no noise and no room.
+        workers: processes that make batches.
+    """
+
+    stage: Literal["ears"]
+    bank: str
+    out: str
+    init: str | None = None
+    seconds: float = 5.0
+    batch: int = 14
+    clean: float = 0.45
+    seed: int = 0
+    workers: int = 1
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def train(stage: EarsStage) -> None:
     """Train the ears alone."""
-    parser = argparse.ArgumentParser(prog="omni train ears", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--bank", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--batch", type=int, default=14)
-    parser.add_argument("--clean", type=float, default=0.6, help="share of segments without noise or room")
-    parser.add_argument("--init", type=Path, help="folder of an earlier run to start from")
-    args = parser.parse_args(argv)
-    torch.manual_seed(0)
-    model = Ears(EncoderConfig(), phone_names(args.bank))
-    if args.init:
-        known = load_file(args.init / "model.safetensors")
+    folder = stages.begin(stage, [Path(stage.bank)])
+    torch.manual_seed(stage.seed)
+    model = Ears(stage.encoder, phone_names(Path(stage.bank)))
+    if stage.init:
+        known = load_file(Path(stage.init) / "model.safetensors")
         if known["phone.weight"].shape != model.phone.weight.shape:     # another bank names other phones
             known = {n: t for n, t in known.items() if n not in ("phone.weight", "phone.bias")}
         model.load_state_dict(known, strict=False)
-    lessons = Utterances(args.bank, args.seconds, args.batch, 0, args.clean)
 
     def loss_of(model: Ears, batch) -> tuple[torch.Tensor, dict[str, float]]:
         x, targets, phones = batch
@@ -213,8 +227,8 @@ def main(argv: list[str] | None = None) -> None:
         named = model.phone_loss(phones)
         return heard + PHONE_WEIGHT * named, {"ctc": heard.item(), "phone": named.item()}
 
-    config = loop.LoopConfig(args.minutes, args.lr, warmup=80, threads=args.threads)
-    loop.run(model, loader(lessons), loss_of, config, args.out, validator(args.bank))
+    lessons = Utterances(Path(stage.bank), stage.seconds, stage.batch, stage.seed, stage.clean)
+    loop.run(model, loader(lessons, stage.workers), loss_of, stage.loop, folder, validator(Path(stage.bank)))
 
 
 def load_encoder(folder: Path) -> dict[str, torch.Tensor]:
@@ -222,6 +236,3 @@ def load_encoder(folder: Path) -> dict[str, torch.Tensor]:
     return {k.removeprefix("encoder."): v for k, v in load_file(folder / "model.safetensors").items()
             if k.startswith("encoder.")}
 
-
-if __name__ == "__main__":
-    main()

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from omni.base.memory import keep_memory
+from omni.train import curves
 
 Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
 Losses = Callable[[nn.Module, object], tuple[Tensor, dict[str, float]]]
@@ -49,7 +50,7 @@ class LoopConfig:
         seed: of whatever is random in a step.
     """
 
-    minutes: float
+    minutes: float = 30.0
     lr: float = 1e-3
     warmup: int = 200
     weight_decay: float = 0.05
@@ -77,7 +78,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
     """Train `model` in place until the budget is spent or Ctrl-C; resumes from `folder` if it holds a checkpoint.
 
     The parameters left in `model` are the moving average. `folder` gets model.safetensors (average),
-    resume.safetensors (parameters, moments, step, seconds), progress.json and log.jsonl.
+    resume.safetensors (parameters, moments, step, seconds), progress.json, log.jsonl and curves.png.
 
     Args:
         loss_of: the loss to be minimised, a mean over its batch, and parts of it for the log.
@@ -110,6 +111,8 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
                     checkpoint()
                     if validate is not None and log is not None:
                         log.validated(course.step, course.with_average(validate))
+                    if log is not None:
+                        curves.draw(folder)
                     saved = time.monotonic()
         except KeyboardInterrupt:
             stop.asked = True
@@ -117,9 +120,11 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
             log.bar.write("interrupted; keeping what was learned")
         checkpoint()
     if log is not None:
-        log.close()
+        log.close(course.step, time.monotonic() - started)
+        curves.draw(folder)
     course.take_average()
     model.eval()
+    team.leave()
 
 
 class _Course:
@@ -221,11 +226,18 @@ class _Team:
     """The processes that train together: one, or those that torchrun has started."""
 
     def __init__(self, device: str):
-        if "RANK" in os.environ and dist.is_available() and not dist.is_initialized():
+        self._own = "RANK" in os.environ and dist.is_available() and not dist.is_initialized()
+        if self._own:
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         together = dist.is_available() and dist.is_initialized()
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
         self._device = device
+
+    def leave(self) -> None:
+        """Wait for the others, and part."""
+        if self._own:
+            dist.barrier()
+            dist.destroy_process_group()
 
     def agree(self, seconds: float) -> float:
         """The first process's clock, for all."""
@@ -275,6 +287,7 @@ class _Log:
     def __init__(self, folder: Path, config: LoopConfig, course: _Course):
         self._file = open(folder / "log.jsonl", "a", encoding="utf-8")
         self._recent: dict[str, float] = {}
+        self._told = True
         self._by_steps = config.steps is not None
         total, done = (config.steps, course.step) if self._by_steps else (int(config.minutes * 60), int(course.seconds))
         self.bar = tqdm(total=total, initial=done, unit="step" if self._by_steps else "s", desc=folder.name,
@@ -284,18 +297,23 @@ class _Log:
         for key, value in parts.items():
             self._recent[key] = value if key not in self._recent else 0.98 * self._recent[key] + 0.02 * value
         self.bar.update(1 if self._by_steps else int(seconds) - self.bar.n)
-        if step % STEPS_PER_LINE == 0:
+        self._told = step % STEPS_PER_LINE == 0
+        if self._told:
             self.bar.set_postfix({k: f"{v:.3g}" for k, v in self._recent.items()}, refresh=False)
-            self._write({"step": step, "seconds": round(seconds, 1),
-                         **{k: round(v, 5) for k, v in self._recent.items()}})
+            self._tell(step, seconds)
 
     def validated(self, step: int, scores: dict[str, float]) -> None:
         self._write({"step": step, **scores})
         self.bar.write(f"step {step}: {scores}")
 
-    def close(self) -> None:
+    def close(self, step: int, seconds: float) -> None:
+        if not self._told:
+            self._tell(step, seconds)
         self._file.close()
         self.bar.close()
+
+    def _tell(self, step: int, seconds: float) -> None:
+        self._write({"step": step, "seconds": round(seconds, 1), **{k: round(v, 5) for k, v in self._recent.items()}})
 
     def _write(self, line: dict) -> None:
         self._file.write(json.dumps(line) + "\n")

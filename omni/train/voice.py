@@ -6,11 +6,11 @@ the mind can be retrained without the voice. The gated projection of the hidden 
 dropped half the time, so that a mind of random weights does not spoil the voice.
 """
 
-import argparse
 import multiprocessing
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ from omni.model.mouth import Mouth, MouthConfig
 from omni.model.synthesizer import SUBFRAMES
 from omni.model.tokens import PAUSES, Pieces
 from omni.model.vocoder import DELAY
-from omni.train import loop
+from omni.train import loop, stages
+from omni.train.loop import LoopConfig
 
 SUB = 320  # samples in a sub-frame
 _PAUSE_MS = {",": 180, ".": 320, "?": 320}
@@ -240,7 +241,7 @@ def stft_loss(x_BN: Tensor, y_BN: Tensor) -> Tensor:
     """Spectral convergence and log-magnitude distance at three resolutions (arXiv 1910.11480)."""
     total = x_BN.new_zeros(())
     for n_fft in (256, 512, 1024):
-        window = torch.hann_window(n_fft)
+        window = torch.hann_window(n_fft, device=x_BN.device)
         a, b = (torch.stft(z, n_fft, n_fft // 4, window=window, return_complex=True).abs() for z in (x_BN, y_BN))
         converged = (a - b).norm(dim=(1, 2)) / b.norm(dim=(1, 2)).clamp(min=1.0)
         logs = ((a + 1e-2).log() - (b + 1e-2).log()).abs().mean()
@@ -248,30 +249,43 @@ def stft_loss(x_BN: Tensor, y_BN: Tensor) -> Tensor:
     return total / 3
 
 
-def main(argv: list[str] | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class VoiceStage:
+    """Attributes:
+        lessons: file of the teacher's speech; made from `texts` texts if it is not there.
+        out: folder of the run.
+        init: folder of an earlier run; its embedding table stays as it is, so that a mind trained on it keeps its
+            inputs.
+        blocks, batch: of a batch.
+        processes: that speak.
+    """
+
+    stage: Literal["voice"]
+    lessons: str
+    out: str
+    init: str | None = None
+    texts: int = 3000
+    blocks: int = 32
+    batch: int = 12
+    seed: int = 0
+    workers: int = 1
+    processes: int = 2
+    mouth: MouthConfig = field(default_factory=MouthConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def train(stage: VoiceStage) -> None:
     """Prepare the lessons if they are not there, and train the voice."""
-    parser = argparse.ArgumentParser(prog="omni train voice", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--lessons", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--texts", type=int, default=3000)
-    parser.add_argument("--init", type=Path, help="folder of an earlier run; its embedding table stays as it is, so "
-                        "that a mind trained on it keeps its inputs")
-    args = parser.parse_args(argv)
-    pieces = Pieces(skills.vocabulary())
-    if not args.lessons.exists():
-        prepare(args.lessons, pieces, args.texts, args.threads)
-    torch.manual_seed(0)
-    trainer = VoiceTrainer(Mouth(MouthConfig(), len(pieces)))
-    if args.init:
-        trainer.load_state_dict(load_file(args.init / "model.safetensors"))
+    pieces, lessons = Pieces(skills.vocabulary()), Path(stage.lessons)
+    if not lessons.exists():
+        lessons.parent.mkdir(parents=True, exist_ok=True)
+        prepare(lessons, pieces, stage.texts, stage.processes)
+    folder = stages.begin(stage, [lessons])
+    torch.manual_seed(stage.seed)
+    trainer = VoiceTrainer(Mouth(stage.mouth, len(pieces)))
+    if stage.init:
+        trainer.load_state_dict(load_file(Path(stage.init) / "model.safetensors"))
         trainer.mouth.embedding.weight.requires_grad_(False)
-    loop.run(trainer, loader(Lessons(args.lessons, 32, 12, 0)), lambda model, batch: model.losses(batch),
-             loop.LoopConfig(args.minutes, 1e-3, warmup=50, threads=args.threads, checkpoint_minutes=2), args.out)
-    pieces.save(args.out / "pieces.json")
-
-
-if __name__ == "__main__":
-    main()
+    stream = Lessons(lessons, stage.blocks, stage.batch, stage.seed)
+    loop.run(trainer, loader(stream, stage.workers), lambda model, batch: model.losses(batch), stage.loop, folder)
+    pieces.save(folder / "pieces.json")

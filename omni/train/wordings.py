@@ -5,10 +5,10 @@ the caption head's CTC score until nothing fits better. Clear winners are writte
 stage reads them as the recording's words. Development speakers are left alone.
 """
 
-import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -47,34 +47,42 @@ def best(log_probs_TC: Tensor, slots: dict[str, str], rounds: int = 3) -> tuple[
     return now.text(), loss / len(now.text())
 
 
+@dataclass(frozen=True, slots=True)
+class WordingsStage:
+    """Attributes:
+        bank: folder whose orders get words; out: the same (the words are written beside the lines).
+        ears: folder of a run of the ears.
+        most: nats a character above which no wording is a winner.
+    """
+
+    stage: Literal["wordings"]
+    bank: str
+    ears: str
+    out: str = ""
+    threads: int = 2
+    most: float = 2.2
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+
+
 @torch.no_grad()
-def main(argv: list[str] | None = None) -> None:
+def train(stage: WordingsStage) -> None:
     """Write the wordings of a bank's real orders."""
-    parser = argparse.ArgumentParser(prog="omni train wordings", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--bank", type=Path, required=True)
-    parser.add_argument("--ears", type=Path, required=True, help="folder of a run of the ears")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--most", type=float, default=2.2, help="nats a character above which no wording is a winner")
-    args = parser.parse_args(argv)
-    torch.set_num_threads(args.threads)
-    features, encoder = LogMel(floor=EAR_FLOOR), Encoder(EncoderConfig())
-    encoder.load_state_dict(load_encoder(args.ears))
+    folder = Path(stage.out or stage.bank)
+    torch.set_num_threads(stage.threads)
+    features, encoder = LogMel(floor=EAR_FLOOR), Encoder(stage.encoder)
+    encoder.load_state_dict(load_encoder(Path(stage.ears)))
     encoder.eval()
     found, kept = [], 0
-    for u in tqdm([u for u in bank.load(args.bank) if u.source == "coffee_orders" and not u.dev], unit="orders"):
+    for u in tqdm([u for u in bank.load(Path(stage.bank)) if u.source == "coffee_orders" and not u.dev],
+                  unit="orders"):
         x = np.pad(u.samples.astype(np.float32) / 32768, (4000, 6000))
         x = x[:len(x) // 1280 * 1280] + np.random.default_rng(0).standard_normal(len(x) // 1280 * 1280) * 1e-3
         mel = features(torch.from_numpy(x.astype(np.float32))[None])
         own = features(torch.zeros(1, len(x)))
         text, loss = best(encoder.captions(encoder(mel, own))[0].log_softmax(-1), u.facts)
-        kept += loss < args.most
-        found.append({"name": u.name, "best": text, "text": text if loss < args.most else None,
+        kept += loss < stage.most
+        found.append({"name": u.name, "best": text, "text": text if loss < stage.most else None,
                       "nats_a_character": round(loss, 3)})
-    (args.bank / bank.WORDINGS).write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
+    (folder / bank.WORDINGS).write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
     middle = np.median([line["nats_a_character"] for line in found])
     print(f"{kept} of {len(found)} orders have words now; median {middle:.2f} nats a character")
-
-
-if __name__ == "__main__":
-    main()

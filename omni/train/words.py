@@ -7,8 +7,9 @@ Most rows are drills, exchange upon exchange faster than speech: what is said ba
 stands, is learned from many exchanges. Two heads help and are dropped afterwards (`omni.train.heads`).
 """
 
-import argparse
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,9 @@ from omni.data.streams import SLOTS_PER_BLOCK, TextConversations
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
-from omni.train import loop
+from omni.train import loop, stages
 from omni.train.heads import MindHeads
+from omni.train.loop import LoopConfig
 
 HEARD_WEIGHT, PLAN_WEIGHT = 0.5, 0.2
 COPIED_WEIGHT = 1.0  # added to the weight of a piece that is a word heard before
@@ -90,30 +92,36 @@ def losses(reader: Reader, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, 
     return loss + HEARD_WEIGHT * named + PLAN_WEIGHT * plan, {**parts, "heard": named.item(), "plan": plan.item()}
 
 
-def main(argv: list[str] | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class WordsStage:
+    """Attributes:
+        voice: folder of a run of the voice, whose mouth and embedding table are taken.
+        out: folder of the run.
+        blocks, batch: of a batch; drills: how many of its rows are fast drills.
+    """
+
+    stage: Literal["words"]
+    voice: str
+    out: str
+    blocks: int = 256
+    batch: int = 8
+    drills: int = 5
+    seed: int = 0
+    workers: int = 1
+    model: DuplexConfig = field(default_factory=DuplexConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+
+
+def train(stage: WordsStage) -> None:
     """Train the mind on text."""
-    parser = argparse.ArgumentParser(prog="omni train words", description=__doc__,
-                                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--voice", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--drills", type=int, default=5, help="rows of each batch of 8 that are fast drills")
-    args = parser.parse_args(argv)
-    torch.manual_seed(0)
+    folder = stages.begin(stage, [Path(stage.voice) / "model.safetensors"])
+    torch.manual_seed(stage.seed)
     pieces = Pieces(skills.vocabulary())
-    model = DuplexModel(DuplexConfig(), pieces)
-    load_mouth(model, args.voice)
+    model = DuplexModel(stage.model, pieces)
+    load_mouth(model, Path(stage.voice))
     freeze_voice(model)
     for part in (model.encoder, model.own_in):
         for p in part.parameters():
             p.requires_grad_(False)
-    reader = Reader(model)
-    data = loader(TextConversations(list(pieces.words), 256, 8, 0, args.drills))
-    loop.run(reader, data, losses, loop.LoopConfig(args.minutes, args.lr, warmup=60, threads=args.threads),
-             args.out)
-
-
-if __name__ == "__main__":
-    main()
+    texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills)
+    loop.run(Reader(model), loader(texts, stage.workers), losses, stage.loop, folder)

@@ -78,10 +78,10 @@ test("WebRTC first; early events arrive after the call is live", async () => {
   assert.deepEqual(log, ["connecting", "live:webrtc", "first", "session.started"]);
 });
 
-test("without an answer over UDP within 5 s it falls back, says so, and remembers", async () => {
+test("without an answer over UDP within 4 s it falls back, says so, and remembers", async () => {
   const { session, log, microphone, clock, aborted, calls } = stage({ rtc: "never" });
   session.start(microphone);
-  await clock.pass(4_999);
+  await clock.pass(3_999);
   assert.deepEqual(log, ["connecting"]);
   await clock.pass(1);
   assert.deepEqual(log, ["connecting", "notice:fallback", "live:websocket", "first", "session.started"]);

@@ -113,7 +113,8 @@ def test_the_benchs_speakers_are_in_no_lesson():
     pairs = [(voices.draw_unseen(random.Random(i)), voices.draw_unseen(random.Random(i), another=True))
              for i in range(40)]
     assert all(a.name != b.name for a, b in pairs)
-    trained = {(v.engine, v.name) for v in (_have(lambda: voices.draw_voice(rng)) for rng in [random.Random(3)] * 400)}
+    rng = random.Random(3)
+    trained = {(v.engine, v.name) for v in (_have(lambda: voices.draw_voice(rng)) for _ in range(400))}
     assert not {(v.engine, v.name) for pair in pairs for v in pair} & trained
     assert len({v.pitch for pair in pairs for v in pair}) > 20
 

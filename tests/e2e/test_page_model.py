@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from browser import Browser, Recording
 from conftest import need
+from way import way
 
 from omni.audio.files import read_audio, write_wav
 from omni.audio.resampling import Resampler
@@ -76,19 +77,7 @@ def question_end_ms(heard: Recording, before_ms: float) -> float:
     return heard.last_ms(0.1 * float(levels.max()), before_ms=before_ms)
 
 
-async def way(page, answered_ms: float, asked_ms: float) -> str:
-    """Where an answer's milliseconds went, as far as the page can tell."""
-    floors = [event for event in await page.events("received", "omni.floor") if event["state"] == "speaking"]
-    blocks = await page.events("received", "omni.block")
-    compute = float(np.percentile([block["compute_us"] for block in blocks], 95)) / 1000
-    took = floors[0]["at"] - asked_ms
-    readings = await page.evaluate("[...document.querySelectorAll('#readings div')].map((one) => one.innerText"
-                                   ".replace('\\n', ' ')).join(', ')")
-    return (f"question -> floor taken {took:.0f} ms, floor -> audible {answered_ms - floors[0]['at']:.0f} ms, "
-            f"compute p95 {compute:.0f} ms a block; {readings}")
-
-
-async def test_an_order_is_answered_aloud(tmp_path, capsys):
+async def test_an_order_is_answered_aloud(tmp_path):
     microphone = room(tmp_path / "room.wav", (5.0, "order_cappuccino.flac"), seconds=30)
     async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
         page = await talk(browser, url)
@@ -98,17 +87,19 @@ async def test_an_order_is_answered_aloud(tmp_path, capsys):
         caption = "".join(event["delta"] for event in await page.events("received", "session.output_transcript.delta"))
         answered = voice.onset_ms(AUDIBLE)
         asked = question_end_ms(heard, answered + 500)
-        print_way = await way(page, answered, asked)
+        taken = next(one for one in await page.events("received", "omni.floor") if one["state"] == "speaking")
+        spent = await way(page, heard, taken, asked, answered)
+        readings = await page.evaluate("[...document.querySelectorAll('#readings div')].map((one) => one.innerText"
+                                       ".replace('\\n', ' ')).join(', ')")
         assert page.problems == []
     words = spoken_words(voice, answered - 200)
-    with capsys.disabled():
-        print(f"\nend of question -> first audible answer {answered - asked:.0f} ms; {print_way}\n"
-              f"captions: {caption!r}; recogniser: {words!r}")
+    print(f"end of question -> first audible answer {spent}\n"
+          f"the page says: {readings}\ncaptions: {caption!r}; recogniser: {words!r}")
     assert "cappuccino" in caption and "cappuccino" in words, "the drink is read back, and understood by somebody else"
     assert answered - asked < 1_500
 
 
-async def test_a_spoken_stop_reaches_a_story(tmp_path, capsys):
+async def test_a_spoken_stop_reaches_a_story(tmp_path):
     microphone = room(tmp_path / "room.wav", (5.0, "story.flac"), (11.0, "stop.flac"), seconds=20)
     async with house() as url, Browser.launch(need("chromium"), microphone=microphone) as browser:
         page = await talk(browser, url)
@@ -118,11 +109,11 @@ async def test_a_spoken_stop_reaches_a_story(tmp_path, capsys):
         heard, voice = await page.recorded()
         floors = await page.events("received", "omni.floor")
         assert page.problems == []
-    story = voice.onset_ms(AUDIBLE)
-    stop = heard.onset_ms(0.2 * float(heard.levels().max()), after_ms=story + 1_000)
-    yielded = [event["at"] - stop for event in floors if event.get("reason") == "interrupted" and event["at"] > stop]
-    assert story < stop and yielded, "the story was running, and it fell silent before its end"
-    silent = voice.quiet_ms(AUDIBLE, after_ms=stop, for_ms=800)
-    with capsys.disabled():
-        print(f"\ninterruption -> silence {silent - stop:.0f} ms; stop -> floor given up {yielded[0]:.0f} ms")
+        story = voice.onset_ms(AUDIBLE)
+        stop = heard.onset_ms(0.2 * float(heard.levels().max()), after_ms=story + 1_000)
+        yielded = [event for event in floors if event.get("reason") == "interrupted" and event["at"] > stop]
+        assert story < stop and yielded, "the story was running, and it fell silent before its end"
+        silent = voice.quiet_ms(AUDIBLE, after_ms=stop, for_ms=800)
+        spent = await way(page, heard, yielded[0], stop, silent)
+    print(f"beginning of \"stop\" -> silence {spent}; -> floor given up {yielded[0]['at'] - stop:.0f} ms")
     assert 0 < silent - stop < 2_500

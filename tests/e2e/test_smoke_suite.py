@@ -21,4 +21,5 @@ def test_who_hears_answers_and_who_does_not_is_silent(tmp_path, capsys):
         print("\n" + "\n".join(f"{name}: omni {omni[name]}, deaf {deaf[name]}" for name in SHOWN))
     assert omni["response_rate"][0] > 0.5 and omni["answers_right"][0] > 0 and omni["latency_p50"][0] < 1
     assert deaf["response_rate"][0] == 0 and deaf["answers_right"][0] == 0 and deaf["yield_rate"] == (None, 0)
-    assert {line["model"] for line in report["agents"]["omni"]["conversations"]} == {report["header"]["weights"]}
+    identity = f"{report['header']['weights']} {report['header']['config']}"
+    assert {line["model"] for line in report["agents"]["omni"]["conversations"]} == {identity}

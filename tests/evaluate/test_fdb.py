@@ -22,6 +22,7 @@ from omni.evaluate import converse
 from omni.evaluate.conversation import run_pass
 from omni.evaluate.fdb import detector, formulas
 from omni.evaluate.fdb.layout import TASKS, Word, find_samples, read_reference, read_words, write_words
+from omni.evaluate.fdb.made import Made
 from omni.evaluate.fdb.run import Answer, agent_outputs, run
 from omni.evaluate.fdb.score import score, table
 
@@ -85,6 +86,10 @@ class Bench:
     def samples(self):
         return find_samples(self.root)
 
+    def run(self, make_outputs, model: str = "some", **options) -> int:
+        samples = self.samples()
+        return run(samples, make_outputs, Made(samples, model), **options)
+
     def score(self, human=None) -> dict:
         """(task, metric) to metric, and task to missing IDs."""
         found = {}
@@ -123,7 +128,7 @@ def test_every_task_gets_the_files_that_the_public_scripts_read(bench):
         seconds = 1.0 + i / 10
         folders[task.name] = bench.add(task.name, seconds=seconds, rate=rate, channels=channels), seconds
     batches = []
-    assert run(bench.samples(), _echoing(batches), batch_size=4) == 13      # nine, and four of them clean too
+    assert bench.run(_echoing(batches), batch_size=4) == 13      # nine, and four of them clean too
     assert batches == [4, 4, 4, 1]
     for task in TASKS:
         folder, seconds = folders[task.name]
@@ -146,14 +151,45 @@ def test_resume_leaves_out_what_has_both_files(bench):
     for name in ("candor_turn_taking", "talking_to_other", "icc_backchannel"):
         bench.add(name, seconds=0.2)
     batches: list[int] = []
-    assert run(bench.samples(), _echoing(batches), resume=True) == 4
-    assert run(bench.samples(), _echoing(batches), resume=True) == 0
+    assert bench.run(_echoing(batches), resume=True) == 4
+    assert bench.run(_echoing(batches), resume=True) == 0
     other = bench.root / "v1_5" / "talking_to_other" / "1"
     for name in ("clean_output.json", "output.wav"):
         (other / name).unlink()
-    assert run(bench.samples(), _echoing(batches), resume=True) == 2
-    assert run(bench.samples(), _echoing(batches), batch_size=9) == 4
+    assert bench.run(_echoing(batches), resume=True) == 2
+    assert bench.run(_echoing(batches), batch_size=9) == 4
     assert batches == [1] * 6 + [4]
+
+
+def test_resume_does_again_what_another_model_made(bench):
+    """Files alone were looked at, so that the outputs of two models lay under the name of the second."""
+    for sample in ("1", "2", "3"):
+        bench.add("candor_turn_taking", sample, seconds=0.2)
+    bench.add("talking_to_other", seconds=0.2)
+    batches: list[int] = []
+    assert bench.run(_echoing(batches), "old") == 5
+    calls = []
+
+    def break_off(users):
+        calls.append(len(users))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return _echoing([])(users)
+
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(break_off, "new", batch_size=2, resume=True)
+    assert bench.run(_echoing(batches), "old", resume=True) == 5, "the new model was at work on all of them"
+    with pytest.raises(KeyboardInterrupt):
+        calls.clear()
+        bench.run(break_off, "new", batch_size=2)
+    assert bench.run(_echoing(batches), "new", batch_size=2, resume=True) == 3
+    elsewhere = find_samples(bench.root / "v1_0")
+    assert run(elsewhere, _echoing(batches), Made(elsewhere, "new"), resume=True) == 0, "from any root"
+    (bench.root / "v1_5" / "fdb_outputs.json").unlink()
+    assert bench.run(_echoing(batches), "new", resume=True) == 2, "of an unknown model"
+    (bench.root / "v1_0" / "fdb_outputs.json").write_text("[]")
+    with pytest.raises(MediaError, match="fdb_outputs.json: wants the model"):
+        bench.run(_echoing(batches), "new", resume=True)
 
 
 def test_breaking_off_keeps_what_is_done(bench):
@@ -168,11 +204,11 @@ def test_breaking_off_keeps_what_is_done(bench):
         return _echoing([])(users)
 
     with pytest.raises(KeyboardInterrupt):
-        run(bench.samples(), break_off, batch_size=2)
+        bench.run(break_off, batch_size=2)
     done = sorted(p.parent.name for p in bench.root.rglob("output.json"))
     assert done == sorted(p.parent.name for p in bench.root.rglob("output.wav")) == ["0", "1"]
     assert not list(bench.root.rglob("*.tmp"))
-    assert run(bench.samples(), _echoing([]), batch_size=2, resume=True) == 3
+    assert bench.run(_echoing([]), batch_size=2, resume=True) == 3
 
 
 @pytest.mark.parametrize("spoil", [lambda answers: answers[:1],
@@ -181,7 +217,7 @@ def test_an_answer_for_each_recording_and_of_its_length(bench, spoil):
     bench.add("candor_pause_handling", "1", seconds=0.2)
     bench.add("candor_pause_handling", "2", seconds=0.2)
     with pytest.raises(ValueError, match="one answer, as long"):
-        run(bench.samples(), lambda users: spoil(_echoing([])(users)), batch_size=2)
+        bench.run(lambda users: spoil(_echoing([])(users)), batch_size=2)
     assert not list(bench.root.rglob("output.*"))
 
 
@@ -233,7 +269,7 @@ def test_recordings_and_outputs_that_cannot_be_read_are_named(bench):
     folder = bench.answer("candor_pause_handling", "7", [])
     (folder / "input.wav").write_bytes(b"no audio")
     with pytest.raises(MediaError, match="^candor_pause_handling/7/input.wav: not audio"):
-        run(bench.samples(), _echoing([]))
+        bench.run(_echoing([]))
     for text in ("[]", '{"text": ""}', '{"chunks": [{"text": "a", "timestamp": [1]}]}',
                  '{"chunks": [{"text": "a", "timestamp": [null, 1]}]}'):
         (folder / "output.json").write_text(text)
@@ -564,7 +600,7 @@ def test_a_real_model_over_a_recording(bench):
     rng = np.random.default_rng(0)
     folder = bench.add("candor_turn_taking", seconds=2.4)
     write_wav(folder / "input.wav", 0.1 * rng.standard_normal(2 * 22_050), 22_050)
-    run(bench.samples(), agent_outputs(Engine(model, capacity=1, threads=1)))
+    bench.run(agent_outputs(Engine(model, capacity=1, threads=1)))
     agent, rate = soundfile.read(folder / "output.wav")
     assert rate == RATE and len(agent) == 2 * RATE and np.abs(agent).max() > 1e-3
     words = read_words(folder / "output.json")
@@ -607,8 +643,9 @@ def test_the_command_runs_scores_and_reports(bench, call):
     assert row.split() == ["candor_turn_taking", "TOR", "higher", "1.000", "(1)", "0.000", "(1)"]
     assert "TOR of candor_pause_handling, synthetic_pause_handling: only speech that sounds within a pause" in printed
     assert call("--resume")[0]["run"]["recordings"] == 0
+    assert call("--resume", "--seed", "1")[0]["run"]["recordings"] == 13
     again, same, engines = call("--score-only")
-    assert again["run"] is None and again["tasks"] == report["tasks"] and same == printed and len(engines) == 2
+    assert again["run"] is None and again["tasks"] == report["tasks"] and same == printed and len(engines) == 3
 
 
 def test_there_must_be_something_to_score(bench, capsys):

@@ -364,6 +364,7 @@ def test_recorded_conversations_are_judged_again(script, tmp_path, monkeypatch, 
     outcome = simulate(Engine(FakeModel(words=8), capacity=1), load_scenario(path), path)
     monkeypatch.setattr("omni.evaluate.simulate.load_engine", lambda *_, capacity: (
         Engine(FakeModel(words=8), capacity=capacity), 1))
+    monkeypatch.setattr("omni.evaluate.simulate.model_identity", lambda name: (name,))
     assert cli.main(["simulate", str(path), "--out", str(tmp_path / "was"), "--model", "some", "--seed", "7"]) == 1
     again = judge_again(load_scenario(path), tmp_path / "was")
     assert [(v.held, v.detail) for v in again.verdicts] == [(v.held, v.detail) for v in outcome.verdicts]

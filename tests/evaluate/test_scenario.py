@@ -38,22 +38,22 @@ def test_a_script_reads_as_written(tmp_path):
     ("plus_s: 0.8", "plus: 0.8", "try.yaml:8: user[1].when: unknown key 'plus'; did you mean 'plus_s'?"),
     ("length_s: 10", "length_s: ten", "try.yaml:2: length_s: expected float, got 'ten'"),
     ("yields:", "yield:", "try.yaml:10: expect[0]: unknown key 'yield'; did you mean 'yields'?"),
-    ("to: stop", "to: stopp", "try.yaml:1: there is no turn 'stopp'; did you mean 'stop'?"),
+    ("to: stop", "to: stopp", "try.yaml:10: expect[0].yields.to: there is no turn 'stopp'; did you mean 'stop'?"),
     ("{at_s: 1.0}", "{at_s: 1.0, word: 2}", "try.yaml:5: user[0].when: give exactly one of"),
     ("{at_s: 1.0}", "{}", "try.yaml:5: user[0].when: give exactly one of"),
-    ("{at_s: 1.0}", "{word: 0}", "try.yaml:5: user[0].when: word counts from 1"),
+    ("{at_s: 1.0}", "{word: 0}", "try.yaml:5: user[0].when.word: counts from 1"),
     ("gain_db: 3", "play: again.flac", "try.yaml:7: 'play' is there twice"),
     ("length_s: 10\n", "", "try.yaml:1: missing key 'length_s'"),
     ("user:", "user: [", "try.yaml:4: not YAML"),
     ("{at_s: 1.0}", "{after: stop}\n  - {play: b.flac, name: c, when: {at_s: 99}}",
-     "try.yaml:1: the turn 'c' comes at 99 s, after the end"),
+     "try.yaml:6: user[1].when.at_s: the turn 'c' comes at 99 s, after the end"),
     ("{start_speak: 1, plus_s: 0.8}", "{after: third}\n  - {play: third.flac, when: {after: stop}}",
-     "try.yaml:1: turns wait for each other: stop after third after stop"),
-    ("gain_db: 3", "gain_db: [3, -3]", "try.yaml:6: user[1]: [3.0, -3.0] is no range from low to high"),
+     "try.yaml:8: user[1].when.after: turns wait for each other: stop after third after stop"),
+    ("gain_db: 3", "gain_db: [3, -3]", "try.yaml:7: user[1].gain_db: [3.0, -3.0] is no range from low to high"),
     ("gain_db: 3", "kind: stopp", "try.yaml:7: user[1].kind: 'stopp' is not allowed; did you mean 'stop'?"),
     ("play: stop.flac", "play: stop.flac\n    say: stop", "try.yaml:6: user[1]: give exactly one of play, say, pick"),
-    ("length_s: 10", "length_s: 10\nvariants: 0", "try.yaml:1: variants must be from 1 to 10000"),
-    ("gain_db: 3", "name: story", "try.yaml:1: two turns are called 'story'")])
+    ("length_s: 10", "length_s: 10\nvariants: 0", "try.yaml:3: variants: must be from 1 to 10000"),
+    ("gain_db: 3", "name: story", "try.yaml:7: user[1].name: two turns are called 'story'")])
 def test_errors_name_the_line_and_the_nearest_key(tmp_path, old, new, message):
     with pytest.raises(ScriptError) as caught:
         _load(tmp_path, GOOD.replace(old, new, 1))

@@ -9,13 +9,18 @@ from fake_model import FakeModel
 
 from omni import cli
 from omni.audio.files import write_wav
+from omni.base.errors import MediaError
 from omni.base.timebase import TINY
 from omni.engine.engine import Engine
 from omni.evaluate import sets
 from omni.evaluate import simulate as command
+from omni.evaluate.outcome import delayed, stated_ms
+from omni.evaluate.record import Piece, Record, Reply
+from omni.evaluate.scenario import Answers, Expectation, Holds
 from omni.evaluate.scripts import load_scenario
 from omni.evaluate.simulate import Outcome, simulate
 from omni.evaluate.user import speech_span
+from omni.evaluate.verdicts import TurnSpan, judge
 
 BLOCK = TINY.block_samples
 HEAD = "title: A try\nlength_s: 12\nnoise: {level_db: -70}\n"
@@ -151,8 +156,9 @@ def test_the_command_writes_four_files_and_its_code_is_the_verdict(script, tmp_p
 
 @pytest.mark.parametrize(("user", "message"), [
     ("  - {play: ask.wav, wehn: {at_s: 1}}\n", "try.yaml:5: user[0]: unknown key 'wehn'; did you mean 'when'?"),
-    ("  - {play: aks.wav, when: {at_s: 1}}\n", "try.yaml: no recording 'aks.wav'; did you mean 'ask.wav'?"),
-    ("  - {play: ask.wav, when: {at_s: 1}, to_s: 9}\n", "try.yaml: ask.wav has 0.60 s")])
+    ("  - {play: aks.wav, when: {at_s: 1}}\n",
+     "try.yaml:5: user[0].play: no recording 'aks.wav'; did you mean 'ask.wav'?"),
+    ("  - {play: ask.wav, when: {at_s: 1}, to_s: 9}\n", "try.yaml:5: user[0].to_s: ask.wav has 0.60 s")])
 def test_a_wrong_script_is_told_in_one_line(script, tmp_path, monkeypatch, capsys, user, message):
     assert _simulate(script(user), tmp_path / "out", monkeypatch) == 2
     error = capsys.readouterr().err
@@ -262,10 +268,10 @@ def test_a_page_plays_the_conversation(script, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("user", "message"), [
-    ("  - {pick: stopps, when: {at_s: 1}}\n", "try.yaml: no set 'stopps'; did you mean 'stops'?"),
-    ("  - {pick: mine, when: {at_s: 1}}\n", "mine.yaml: mine.yaml: unknown key 'wrods'"),
-    ("  - {say: hello, voice: bert, when: {at_s: 1}}\n", "no voice 'bert'"),
-    ("  - {play: ask.wav, room: hall.wav, when: {at_s: 1}}\n", "try.yaml: no recording 'hall.wav'")])
+    ("  - {pick: stopps, when: {at_s: 1}}\n", "try.yaml:5: user[0].pick: no set 'stopps'; did you mean 'stops'?"),
+    ("  - {pick: mine, when: {at_s: 1}}\n", "mine.yaml:2: unknown key 'wrods'"),
+    ("  - {say: hello, voice: bert, when: {at_s: 1}}\n", "try.yaml:5: user[0].voice: no voice 'bert'"),
+    ("  - {play: ask.wav, room: hall.wav, when: {at_s: 1}}\n", "try.yaml:5: user[0].room: no recording 'hall.wav'")])
 def test_a_wrong_source_is_told_in_one_line(script, tmp_path, monkeypatch, capsys, user, message):
     (tmp_path / "sets").mkdir()
     (tmp_path / "sets" / "mine.yaml").write_text("kind: stop\nwrods: [a]\n")
@@ -300,6 +306,130 @@ def test_one_person_has_one_voice_in_a_conversation_and_another_has_another(monk
     assert own == [sets.choose_voice("unseen", seed) for seed in range(20)] and len(set(own)) > 15
     assert all(a != sets.choose_voice("another", seed) for seed, a in enumerate(own))
     assert sets.choose_voice("espeak:en-us+f3:150:40", 0) == sets.voices.Voice("espeak", "en-us+f3", 150, 40)
+
+
+# ---- the delay that virtual time does not know
+
+
+TOLD = ("  - answers: {to: ask, within_s: 0.6}\n  - yields: {to: stop, within_s: 0.5}\n"
+        "  - holds: {through: hush, for_s: 0.1}\n  - silent: {from_s: 0, until: ask}\n"
+        "  - heard: {text: one two three four five six, reply: 1}\n")
+TALK = (ASK + "  - {play: hush.wav, when: {start_speak: 1, plus_s: 0.3}}\n"
+        "  - {play: stop.wav, when: {start_speak: 1, plus_s: 1.0}}\n")
+
+
+def _verdicts(path, folder, monkeypatch, *options, **model) -> dict:
+    _simulate(path, folder, monkeypatch, *options, **model)
+    return json.loads((folder / "verdicts.json").read_text())
+
+
+def test_a_stated_delay_is_in_every_reported_time(script, tmp_path, monkeypatch, capsys):
+    """Verdicts of virtual time had no delay at all, so that they promised times that no user can have."""
+    path = script(TALK, TOLD)
+    found = {ms: _verdicts(path, tmp_path / str(ms), monkeypatch, "--add-ms", str(ms), words=8) for ms in (0, 125)}
+    usual = _verdicts(path, tmp_path / "usual", monkeypatch, words=8)
+    assert usual == found[125] and [found[ms]["added_ms"] for ms in (0, 125)] == [0, 125]
+    now, later = ({v["kind"]: v for v in found[ms]["verdicts"]} for ms in (0, 125))
+    for kind in ("answers", "yields"):
+        assert later[kind]["value_s"] == pytest.approx(now[kind]["value_s"] + 0.125, abs=1e-4)
+        assert now[kind]["held"] and later[kind]["held"]
+    for kind in ("silent", "heard", "holds"):
+        assert {**now[kind], "end": 0} == {**later[kind], "end": 0}
+    assert "its times with 125 ms added" in capsys.readouterr().err
+    for name in ("conversation.wav", "trace.jsonl"):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "125" / name).read_bytes()
+
+
+def test_what_the_delay_makes_late_is_late(script, tmp_path, monkeypatch):
+    value_s = {kind: next(v["value_s"] for v in _verdicts(script(TALK, TOLD), tmp_path / "a", monkeypatch, "--add-ms",
+                                                          "0", words=8)["verdicts"] if v["kind"] == kind)
+               for kind in ("answers", "yields")}
+    path = script(TALK, f"  - answers: {{to: ask, within_s: {value_s['answers'] + 0.1}}}\n"
+                        f"  - yields: {{to: stop, within_s: {value_s['yields'] + 0.1}}}\n")
+    held = [[v["held"] for v in _verdicts(path, tmp_path / ms, monkeypatch, "--add-ms", ms, words=8)["verdicts"]]
+            for ms in ("0", "100", "125")]
+    assert held == [[True, True], [True, True], [False, False]]
+
+
+def test_the_delay_never_makes_an_agent_look_better(script):
+    """Whatever an expectation is about: what fails without a delay fails with any."""
+    expect = ("  - holds: {through: stop, for_s: 0.1}\n  - holds: {through: stop, for_s: 12}\n"
+              "  - answers: {to: long, within_s: 3, early_s: 0.0}\n  - yields: {to: ask, within_s: 9}\n"
+              "  - silent: {from_s: 1, until: stop}\n  - says: {words: [seven], after: stop}\n")
+    path = script("  - {play: ask.wav, name: ask, when: {at_s: 1.0}}\n"
+                  "  - {play: stop.wav, when: {start_speak: 1, plus_s: 0.6}}\n"
+                  "  - {play: ask.wav, name: long, when: {at_s: 7.0}}\n", expect)
+    scenario, outcome = load_scenario(path), _run(path)
+    assert not any(v.held for v in delayed(outcome, scenario, 0).verdicts[:2])
+    for ms in (0, 25, 125, 700, 4_000, 5_000):
+        for was, now in zip(outcome.verdicts, delayed(outcome, scenario, ms).verdicts, strict=True):
+            assert was.held or not now.held, (ms, now)
+
+
+def _record(start: int, end: int, reason: str = "interrupted") -> Record:
+    record = Record(TINY)
+    record.replies.append(Reply(start, end, end, reason, pieces=[Piece(" yes", start, end)]))
+    return record
+
+
+def test_an_answer_that_came_too_early_is_too_early_with_a_delay():
+    turn = TurnSpan("ask", 0, 32_000, 0, 32_000)
+    expect = (Expectation(answers=Answers("ask", 1.0)),)
+    verdict, = judge(expect, _record(32_000 - 4_800, 64_000), {"ask": turn}, 160_000, 2_000)
+    assert not verdict.held and verdict.value_s == -0.175
+    assert verdict.detail == "0.17 s before the end, 0.30 s before it without the added delay"
+
+
+def test_an_interruption_in_time_is_one_with_a_delay_though_the_recording_ends():
+    turn = TurnSpan("hush", 16_000, 32_000, 16_000, 32_000)
+    expect = (Expectation(holds=Holds("hush", 1.0)),)
+    for added in (0, 2_000, 8_000):
+        verdict, = judge(expect, _record(0, 47_000), {"hush": turn}, 48_000, added)
+        assert not verdict.held and verdict.value_s == pytest.approx((31_000 + added) / 16_000, abs=1e-4)
+        assert judge(expect, _record(0, 48_001), {"hush": turn}, 160_000, added)[0].held
+
+
+def test_a_network_of_its_own_leaves_only_computing_to_add(script, tmp_path, monkeypatch):
+    path = script(ASK, "  - answers: {to: ask, within_s: 2}\n", head=HEAD + "network: {delay_ms: 20}\n")
+    assert _verdicts(path, tmp_path / "a", monkeypatch)["added_ms"] == 25
+    assert _verdicts(path, tmp_path / "b", monkeypatch, "--add-ms", "10")["added_ms"] == 10
+
+
+def test_resumed_with_another_delay_it_is_judged_with_that(script, tmp_path, monkeypatch, capsys):
+    path = script(ASK, "  - answers: {to: ask, within_s: 0.6}\n")
+    for options, ms in (([], 125), (["--resume"], 125), (["--resume", "--add-ms", "50"], 50)):
+        assert _verdicts(path, tmp_path / "a", monkeypatch, *options)["added_ms"] == ms
+    assert capsys.readouterr().err.count("were there already") == 1
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--add-ms", "-1"], "--add-ms goes from 0 to 5000"), (["--add-ms", "5001"], "--add-ms goes from 0 to 5000"),
+    (["--add-ms", "9", "--server", "x:1"], "--add-ms is of virtual time"),
+    (["--add-ms", "9", "--recorded", "x"], "--add-ms is of virtual time")])
+def test_a_delay_that_cannot_be_added_is_told(script, tmp_path, monkeypatch, capsys, options, message):
+    assert _simulate(script(ASK), tmp_path / "out", monkeypatch, *options) == 2
+    assert capsys.readouterr().err.startswith(f"omni simulate: {message}") and not (tmp_path / "out").exists()
+
+
+def test_what_was_added_then_is_added_again_from_disk(script, tmp_path, monkeypatch):
+    path, was = script(TALK, TOLD), tmp_path / "was"
+    then = _verdicts(path, was, monkeypatch, words=8)
+    again = _verdicts(path, tmp_path / "a", monkeypatch, "--recorded", str(was))
+    assert again["added_ms"] == 125
+    for v, w in zip(again["verdicts"], then["verdicts"], strict=True):
+        assert (v["held"], v["detail"]) == (w["held"], w["detail"])
+    del then["added_ms"]
+    (was / "verdicts.json").write_text(json.dumps(then))
+    plain = _verdicts(path, tmp_path / "b", monkeypatch, "--recorded", str(was))
+    assert plain["added_ms"] == 0
+    assert plain["verdicts"][0]["value_s"] == pytest.approx(then["verdicts"][0]["value_s"] - 0.125, abs=2e-4)
+
+
+def test_what_a_folder_says_was_added_is_read_back():
+    assert stated_ms({"added_ms": 25}) == 25 and stated_ms({}) == 0
+    for wrong in (-1, "125", True, 1.5, 5_001, None):
+        with pytest.raises(MediaError, match="added_ms"):
+            stated_ms({"added_ms": wrong})
 
 
 def test_speech_span_leaves_out_what_is_quiet():

@@ -39,10 +39,10 @@ class House:
             assert started["type"] == "session.started", started
             yield ws
 
-    async def emptied(self, seconds=5.0):
-        """Every slot is free and no connection is known any more."""
+    async def emptied(self, seconds=5.0, but=0):
+        """Every slot is free and no connection is known any more, but for so many."""
         deadline = time.monotonic() + seconds
-        while self.engine.num_open or self.server.conversations:
+        while (self.engine.num_open, len(self.server.conversations)) != (but, but):
             assert time.monotonic() < deadline, (self.engine.num_open, self.server.conversations)
             await asyncio.sleep(0.02)
 
@@ -250,6 +250,28 @@ async def test_other_origins_hosts_and_strangers_are_kept_out():
             assert ws.protocol == "omni"
 
 
+@pytest.mark.parametrize("path, method", [("", "POST"), ("/sess_x", "DELETE"), ("/sess_x/hangup", "POST")])
+async def test_a_page_of_an_allowed_origin_may_call_and_hang_up(path, method):
+    """The browser's preflight is answered on every path that it asks about: hanging up was refused with 405."""
+    config = {"token": "correct-horse", "allowed_origins": ["https://page.example"]}
+    async with house(config=config) as h:
+        asked = {"Origin": "https://page.example", "Access-Control-Request-Method": method,
+                 "Access-Control-Request-Headers": "authorization"}
+        async with h.client.options(h.url + PATH + path, headers=asked) as response:   # it bears no token
+            assert response.status == 204
+            assert response.headers["Access-Control-Allow-Origin"] == "https://page.example"
+            assert method in response.headers["Access-Control-Allow-Methods"].split(", ")
+            assert "authorization" in response.headers["Access-Control-Allow-Headers"]
+        asked["Origin"] = "https://evil.example"
+        async with h.client.options(h.url + PATH + path, headers=asked) as response:
+            assert response.status == 403 and "Access-Control-Allow-Origin" not in response.headers
+        if path:
+            headers = {"Origin": "https://page.example", "Authorization": "Bearer correct-horse"}
+            async with h.client.request(method, h.url + PATH + path, headers=headers) as response:
+                assert response.status == 404 and (await response.json())["error"]["code"] == "session_not_found"
+                assert response.headers["Access-Control-Allow-Origin"] == "https://page.example"
+
+
 async def test_the_next_conversation_is_refused_with_a_reason():
     async with house(engine=FakeEngine(capacity=1)) as h:
         async with h.session(), h.connect() as ws:
@@ -286,7 +308,33 @@ async def test_a_client_that_vanishes_frees_its_slot():
             await h.emptied()
 
 
-async def test_silence_for_too_long_and_the_end_of_time_close_the_session():
+async def test_a_client_that_sends_nothing_for_too_long_is_closed_and_one_that_sends_stays():
+    """Pings do not count, and neither does what the server sends; sent silence does."""
+    async with house(config={"limits": {"idle_s": 1, "heartbeat_s": 0.2}}) as h:
+        async with h.session() as mute, h.session() as sending:
+            began = time.monotonic()
+
+            async def send_silence() -> None:
+                while True:
+                    await sending.send_json({"type": "session.input_audio.append", "audio": "AAAA" * 40})
+                    await asyncio.sleep(0.1)
+
+            sender = asyncio.create_task(send_silence())
+            try:
+                events, code, reason = await closing(mute)
+                assert 0.9 < time.monotonic() - began < 5
+                assert events[-1]["type"] == "session.closed" and events[-1]["reason"] == "expired"
+                assert (events[-2]["type"], events[-2]["code"]) == ("info", "session_closing")
+                assert events[-2]["message"] == reason == "nothing came from the client for 1 s" and code == 1000
+                while time.monotonic() - began < 1.5:
+                    await until(sending, "session.output_audio.delta")
+                assert h.engine.num_open == len(h.server.conversations) == 1
+            finally:
+                sender.cancel()
+        await h.emptied()
+
+
+async def test_the_end_of_time_closes_the_session():
     async with house(config={"limits": {"session_s": 1}}, engine=FakeEngine(speak_from=10_000)) as h:
         async with h.session() as ws:
             events, code, _ = await closing(ws)

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 from fakes import FakeEngine
 from peers import Client, vanish
-from test_app import PATH, house
+from test_app import PATH, house, until
 
 SESSION = {"model": "tiny", "client": {"omni": {"events": "all"}}}
 
@@ -49,6 +50,24 @@ async def calling(h, session=SESSION):
         yield caller
     finally:
         await caller.close()
+
+
+@asynccontextmanager
+async def undisturbed(ws):
+    """Whatever happens meanwhile: a conversation over a WebSocket keeps its pace, without a gap in block or audio."""
+    events = await until(ws, "omni.block")
+    began, first = time.monotonic(), events[-1]["block"]
+    yield
+    for _ in range(2):  # what came meanwhile, and then something that came after it
+        events += await until(ws, "omni.block")
+        while events[-1]["block"] < first + (time.monotonic() - began) / 0.08 - 2:
+            events += await until(ws, "omni.block")
+    blocks = [event["block"] for event in events if event["type"] == "omni.block"]
+    assert blocks == list(range(blocks[0], blocks[0] + len(blocks)))
+    starts = [event["start_ms"] for event in events if event["type"] == "omni.audio"]
+    assert starts == [starts[0] + 80 * k for k in range(len(starts))] and len(starts) >= len(blocks) - 1
+    assert len(starts) == sum(event["type"] == "session.output_audio.delta" for event in events)
+    assert not any(event["type"] in ("error", "session.closed") for event in events)
 
 
 async def test_a_call_hears_and_speaks_and_is_closed_properly():
@@ -140,10 +159,35 @@ async def test_bad_offers_get_an_error_and_leave_nothing_behind(spoil, status, c
     async with house() as h:
         client = Client()
         body = json.dumps({"session": SESSION, "transport": {"type": "webrtc", "sdp": await client.offer()}}).encode()
-        async with h.client.post(h.url + PATH, data=spoil(body)) as response:
-            assert response.status == status
-            error = (await response.json())["error"]
-            assert error["message"] and (code is None or error["code"] == code), error
+        async with h.session() as ws, undisturbed(ws):
+            async with h.client.post(h.url + PATH, data=spoil(body)) as response:
+                assert response.status == status
+                error = (await response.json())["error"]
+                assert error["message"] and (code is None or error["code"] == code), error
+            await h.emptied(but=1)
+        await client.close()
+        await h.emptied()
+
+
+async def test_half_an_sdp_gets_an_error_and_leaves_nothing_behind():
+    """Sound JSON around a description that ends too soon: within a line, between lines, in either section. A cut right
+    between the sections is none of these: it leaves a whole offer without a data channel."""
+    async with house() as h:
+        client = Client()
+        sdp = await client.offer()
+        cuts = [len(sdp) // 8 * k for k in range(1, 8)] + [sdp.index("m=audio") + 20, sdp.index("a=candidate") + 30]
+        for kind in ("a=ice-ufrag", "a=fingerprint", "a=setup"):
+            cuts += [sdp.index(kind), sdp.index(kind) + len(kind) + 1, sdp.rindex(kind)]
+        cuts += [sdp.index("m=application") + 30, len(sdp) - 6]
+        async with h.session() as ws, undisturbed(ws):
+            for cut in cuts:
+                body = {"session": SESSION, "transport": {"type": "webrtc", "sdp": sdp[:cut]}}
+                async with h.client.post(h.url + PATH, json=body) as response:
+                    assert response.status == 400, cut
+                    error = (await response.json())["error"]
+                    assert (error["code"], error["param"]) == ("invalid_sdp", "transport.sdp"), cut
+                    assert error["message"] and "\n" not in error["message"]
+                await h.emptied(but=1)
         await client.close()
         await h.emptied()
 

@@ -237,8 +237,9 @@ from test_loop import Counting, _loss, _model, loader, loop
 loop.run(_model(), loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, warmup=5, threads=1, steps=10),
          Path({str(tmp_path / "two")!r}))
 """)
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)],
-                   check=True, timeout=120, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+                           str(program)], timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
     one = _model()
     loop.run(one, loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, warmup=5, threads=1, steps=10,
                                                                 accumulate=2), tmp_path / "one")

@@ -31,9 +31,13 @@ def main(args) -> int:
 def _run(samples, args) -> dict:
     """Write the outputs; give what made them."""
     from omni.evaluate.converse import load_engine
+    from omni.evaluate.fdb.made import Made
     from omni.evaluate.fdb.run import agent_outputs, run
-    from omni.model.weights import fingerprint
+    from omni.model.weights import config_fingerprint, fingerprint
 
+    weights, config = fingerprint(args.model), config_fingerprint(args.model)
+    made = Made(samples, f"{weights} {config} seed {args.seed}")
     engine, _ = load_engine(args.model, args.device, args.threads, capacity=min(_CONVERSATIONS, len(samples)))
-    num_run = run(samples, agent_outputs(engine, seed=args.seed), batch_size=2 * engine.capacity, resume=args.resume)
-    return {"model": args.model, "weights": fingerprint(args.model), "seed": args.seed, "recordings": num_run}
+    num_run = run(samples, agent_outputs(engine, seed=args.seed), made, batch_size=2 * engine.capacity,
+                  resume=args.resume)
+    return {"model": args.model, "weights": weights, "config": config, "seed": args.seed, "recordings": num_run}

@@ -2,6 +2,8 @@
 
     ROOT/[v1_0/]TASK/ID/   input.wav and an annotation come with the benchmark; output.wav and output.json are ours
     ROOT/[v1_5/]TASK/ID/   the same, and clean_input.wav (without the overlap) for clean_output.wav, clean_output.json
+
+What we write of all of them lies above the tasks: fdb.json (scores) and fdb_outputs.json (`omni.evaluate.fdb.made`).
 """
 
 import json

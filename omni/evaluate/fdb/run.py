@@ -13,6 +13,7 @@ from omni.audio.resampling import resample
 from omni.engine.engine import Engine
 from omni.evaluate.conversation import Conversation
 from omni.evaluate.fdb.layout import RATE_HZ, Sample, Word, read_recording, write_words
+from omni.evaluate.fdb.made import Made
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ MakeOutputs = Callable[[Sequence[np.ndarray]], Sequence[Answer]]
 """Recordings, float32 (samples,) at 16 kHz each, to one answer for each."""
 
 
-def run(samples: Sequence[Sample], make_outputs: MakeOutputs, *, batch_size: int = 1, resume: bool = False) -> int:
+def run(samples: Sequence[Sample], make_outputs: MakeOutputs, made: Made, *, batch_size: int = 1,
+        resume: bool = False) -> int:
     """Write output.wav (16 kHz, mono) and output.json of every sample, and clean_output.* where there is a
     clean_input.wav.
 
@@ -40,8 +42,9 @@ def run(samples: Sequence[Sample], make_outputs: MakeOutputs, *, batch_size: int
     with `resume`.
 
     Args:
+        made: knows which outputs are this model's, and is told of each batch.
         batch_size: recordings handed to `make_outputs` at once; the last time there may be fewer.
-        resume: leave out recordings that have both files.
+        resume: leave out recordings that have both files from this very model.
 
     Returns:
         how many recordings were run.
@@ -51,7 +54,8 @@ def run(samples: Sequence[Sample], make_outputs: MakeOutputs, *, batch_size: int
         ValueError: `make_outputs` does not give one answer, of the same length, for each recording.
     """
     jobs = [(sample, prefix) for sample in samples for prefix in sample.task.prefixes
-            if not (resume and is_done(sample, prefix))]
+            if not (resume and is_done(sample, prefix) and made.has(sample, prefix))]
+    made.forget(jobs)
     with tqdm(total=len(jobs), desc="recordings", file=sys.stderr, disable=None) as bar:
         for first in range(0, len(jobs), batch_size):
             batch = jobs[first:first + batch_size]
@@ -62,6 +66,7 @@ def run(samples: Sequence[Sample], make_outputs: MakeOutputs, *, batch_size: int
             for (sample, prefix), answer in zip(batch, answers, strict=True):
                 _write(sample, prefix, answer)
                 bar.update()
+            made.add(batch)
     return len(jobs)
 
 

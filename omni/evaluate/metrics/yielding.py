@@ -97,8 +97,9 @@ def yield_times_s(case: Case, since: str) -> list[float]:
 def _wrong_yields(kind: str, what: str):
     @metric("share", "lower", _TAU, name=f"wrong_yields_{kind}", definition=(
         f"Share of {what} beginning while the agent speaks (sound with words) for which its sound ends within 1 s (and "
-        "the delay that was added to all that it does) and stays away for 0.5 s or until a new reply. Only counted for an agent that yields to a turn or stop at least "
-        "once in these conversations: whoever stops for nobody does not tell people from noise."))
+        "the delay that was added to all that it does) and stays away for 0.5 s or until a new reply. Only counted for "
+        "an agent that yields to a turn or stop at least once in these conversations: whoever stops for nobody does "
+        "not tell people from noise."))
     def wrong_yields(cases: Sequence[Case]) -> Sample:
         able = any(reaction.yielded for case in cases for reaction in reactions(case, DIRECTED))
         return mean([[reaction.yielded for reaction in reactions(case, (kind,))] if able else [] for case in cases])

@@ -1,0 +1,113 @@
+"""`omni train CONFIG`: a stage of the recipe, told by a YAML file, in a folder that says where its result comes from.
+
+    configs/train/tiny/ears.yaml ──► EarsStage ──► runs/ears/
+                                                     config.yaml         resolved; its hash is in run.json
+                                                     run.json            one entry a start: commit, data, device
+                                                     log.jsonl           losses and scores, and curves.png of them
+                                                     model.safetensors   the moving average
+                                                     resume.safetensors  what goes on from here
+"""
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from omni import __version__
+from omni.base import config as base_config
+from omni.base.errors import ConfigError
+from omni.data import provenance
+
+STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "EarsStage"),
+          "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
+          "words": ("omni.train.words", "WordsStage"), "duplex": ("omni.train.duplex", "DuplexStage")}
+# may change when a run goes on: they say how long, where and how fast, not what is learned
+_FREE = {"minutes", "checkpoint_minutes", "threads", "device", "workers", "processes"}
+
+
+def minutes(text: str) -> float:
+    """Minutes of "30m", "1.5h" or "90s".
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found or not float(found[1]):
+        raise ConfigError(f"{text!r} is no budget of time: give 30m, 1.5h or 90s")
+    return float(found[1]) * {"s": 1 / 60, "m": 1.0, "h": 60.0}[found[2]]
+
+
+def load_stage(name: str | Path, overrides: list[str]) -> tuple[Any, Any]:
+    """The module and the configuration of a stage: a YAML file, or the name of one of the project's ("tiny/ears").
+
+    Raises:
+        ConfigError: there is none, or it is wrong.
+    """
+    path = Path(name)
+    if not path.exists() and str(name) in STAGES:
+        path = Path("train", "tiny", str(name))
+    elif not path.exists():
+        path = Path("train", path)
+    values = base_config.load(Any, path, overrides)
+    stage = values.get("stage") if isinstance(values, dict) else None
+    if stage not in STAGES:
+        raise ConfigError(f"{path.name}: stage is {stage!r}; {base_config.nearest(str(stage), STAGES)}")
+    module, kind = STAGES[stage]
+    module = importlib.import_module(module)
+    return module, base_config.load(getattr(module, kind), path, overrides)
+
+
+def begin(config: Any, data: list[Path]) -> Path:
+    """Make the stage's folder and write where its result comes from.
+
+    Args:
+        data: what it learns from.
+
+    Raises:
+        ConfigError: the folder holds a run of another configuration.
+    """
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    plain, path = base_config.to_plain(config), folder / "config.yaml"
+    if path.exists() and (folder / "resume.safetensors").exists():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key, old, new in _differences(before, plain):
+            raise ConfigError(f"{folder} holds a run with {key}: {old}, now it is {new}; choose another --out to begin "
+                              "anew, or the same value to go on")
+    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    starts = folder / "run.json"
+    told = json.loads(starts.read_text(encoding="utf-8")) if starts.exists() else []
+    told.append({"omni": __version__, "commit": provenance.commit(), "config": base_config.fingerprint(config),
+                 "data": {p.name: provenance.data_hash(p) for p in data}, "torch": torch.__version__,
+                 "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None})
+    starts.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def _differences(before: Any, now: Any, name: str = ""):
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in {**before, **now}:
+            if key not in _FREE:
+                yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+    elif before != now:
+        yield name, before, now
+
+
+def main(args) -> int:
+    """The command."""
+    overrides = list(args.set)
+    if args.out:
+        overrides.append(f"out={json.dumps(args.out)}")
+    if args.budget:
+        overrides += [f"loop.minutes={minutes(args.budget)}", "loop.steps=null"]
+    if args.threads:
+        overrides.append(f"loop.threads={args.threads}")
+    if args.device:
+        overrides.append(f"loop.device={args.device}")
+    module, config = load_stage(args.config, overrides)
+    module.train(config)
+    return 0
