@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
                                      "model: it listens, thinks and speaks in every 80 ms block.")
     parser.add_argument("--version", action="version", version=f"omni {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_add_serve, _add_talk, _add_converse, _add_simulate, _add_evaluate, _add_train, _add_bench):
+    for add in (_add_serve, _add_talk, _add_converse, _add_simulate, _add_evaluate, _add_train, _add_data, _add_bench):
         add(commands)
     args = parser.parse_args(argv)
     try:
@@ -247,6 +247,34 @@ def _add_train(commands) -> None:
     parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="change a value of the file, such as loop.lr=1e-3 or seed=2; may be repeated")
+    parser.set_defaults(call=call)
+
+
+def _add_data(commands) -> None:
+    def call(args) -> int:
+        from omni.data.command import main
+        return main(args)
+
+    parser = commands.add_parser("data", help="hear what training hears", description="Look at the conversations that "
+                                 "stage duplex learns from, made on the fly from a bank of utterances. OMNI_DATA_DIR "
+                                 "names the folder of real recordings.")
+    which = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    listen = which.add_parser("listen", help="write examples with their labels", description="Write conversations as "
+                              "stereo recordings (left the room, right the agent's own voice), and a JSON file beside "
+                              "each: what is said when, and what the agent is to decide when.")
+    listen.add_argument("count", type=int, metavar="N")
+    listen.add_argument("--out", required=True, metavar="DIR")
+    speed = which.add_parser("speed", help="how fast they are made", description="Print the hours of conversation that "
+                             "are made in an hour.")
+    speed.add_argument("--seconds", type=int, default=60, help="to measure (default: 60)")
+    speed.add_argument("--workers", type=int, default=2, help="processes that make them (default: 2)")
+    for each in (listen, speed):
+        each.add_argument("--bank", default="runs/bank", metavar="DIR", help="of stage bank (default: runs/bank)")
+        each.add_argument("--model", default="tiny", metavar="NAME|PATH", help="whose voice the agent has (default: "
+                          "tiny, shipped)")
+        each.add_argument("--blocks", type=int, default=250, help="of 80 ms in a conversation (default: 250)")
+        each.add_argument("--seed", type=int, default=0)
+        each.add_argument("--dev", action="store_true", help="from the development set")
     parser.set_defaults(call=call)
 
 
