@@ -1,7 +1,8 @@
 """A bank of user utterances on disk: int16 audio in one file, one JSON line each.
 
 Made once by several processes (synthesis costs more than reading), then mapped into memory by every stream. Lines:
-`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`, and for synthetic speech `phones`.
+`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`, and for synthetic speech `phones` and
+`words`.
 """
 
 import json
@@ -38,6 +39,7 @@ class Utterance:
     facts: dict = field(default_factory=dict)
     phones: list[tuple[str, int, int]] = field(default_factory=list)  # name, first sample, one past the last
     name: str = ""  # of a recording's file
+    words: list[tuple[str, int, int]] = field(default_factory=list)  # of the text, in the same form as the phones
 
 
 def _draw(rng: random.Random) -> tuple[str, str, str, dict]:
@@ -66,7 +68,7 @@ def _synthesise(task: tuple[int, int]) -> list[tuple[np.ndarray, dict]]:
         samples = samples / max(np.abs(samples).max(), 1e-3) * 0.5
         made.append(((samples * 32767).astype(np.int16), {
             "text": text.lower(), "reply": reply, "skill": skill, "source": f"{voice.engine}:{voice.name}",
-            "dev": held_out, "facts": facts, "phones": speech.phones}))
+            "dev": held_out, "facts": facts, "phones": speech.phones, "words": speech.words}))
     return made
 
 
@@ -132,7 +134,8 @@ def load(folder: Path) -> list[Utterance]:
             samples = audio[line["start"]:line["start"] + line["count"]]
             name = line.get("name", "")
             found.append(Utterance(samples, line["text"] or wordings.get(name), line["reply"], line["skill"],
-                                   line["source"], line["dev"], line["facts"], line.get("phones", []), name))
+                                   line["source"], line["dev"], line["facts"], line.get("phones", []), name,
+                                   line.get("words", [])))
     return found
 
 

@@ -67,7 +67,7 @@ def test_a_servers_agent_stands_in_the_report_as_it_was_heard(folder, tmp_path, 
     monkeypatch.setattr(live, "FakeModel", Steady)
     out = tmp_path / "out"
     way = ["--webrtc"] if webrtc else []
-    with live._server(3, words=8) as here:
+    with live._server(3, words=16) as here:
         started = time.monotonic()
         command = ["evaluate", str(folder), "--out", str(out), "--server", here.url, "--name", "theirs", "--at-once",
                    "3", *way]
