@@ -252,16 +252,33 @@ def _add_train(commands) -> None:
 
 def _add_data(commands) -> None:
     def call(args) -> int:
-        from omni.data.command import main
+        if args.what == "fetch":
+            from omni.data.fetch import main
+        else:
+            from omni.data.command import main
         return main(args)
 
-    parser = commands.add_parser("data", help="hear what training hears", description="Look at the conversations that "
-                                 "stage duplex learns from, made on the fly from a bank of utterances. OMNI_DATA_DIR "
-                                 "names the folder of real recordings.")
+    parser = commands.add_parser("data", help="bring the recordings, and hear what training hears", description="Bring "
+                                 "the real recordings that training takes, or look at the conversations that stage "
+                                 "duplex learns from, made on the fly from a bank of utterances. OMNI_DATA_DIR names "
+                                 "the folder of real recordings.")
     which = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    fetch = which.add_parser("fetch", help="bring the public recordings", description="Download the public sources, "
+                             "take the files that are used, convert them to 16 kHz mono, and check them against known "
+                             "checksums. What is there and right is left alone; Ctrl-C keeps what is done, and the "
+                             "same command goes on. Exit code 1 if a source failed.")
+    fetch.add_argument("--only", nargs="+", metavar="NAME", help="these sources")
+    fetch.add_argument("--out", metavar="DIR", help="where to (default: OMNI_DATA_DIR)")
+    what = fetch.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="show the sources with licence and size, and leave")
+    what.add_argument("--check", action="store_true", help="compare what is there, without network")
+    fetch.add_argument("--accept", action="store_true", help="keep files that are not the known ones")
+    fetch.add_argument("--sources", metavar="FILE.yaml", help="other sources, with their lists in lists/ beside it")
+    fetch.add_argument("--allow-http", action="store_true", help="ask this machine itself over http too")
     listen = which.add_parser("listen", help="write examples with their labels", description="Write conversations as "
                               "stereo recordings (left the room, right the agent's own voice), and a JSON file beside "
-                              "each: what is said when, and what the agent is to decide when.")
+                              "each: what is said when, what the agent is to decide when, and through which room, "
+                              "noise and line it came.")
     listen.add_argument("count", type=int, metavar="N")
     listen.add_argument("--out", required=True, metavar="DIR")
     speed = which.add_parser("speed", help="how fast they are made", description="Print the hours of conversation that "

@@ -1,13 +1,14 @@
 """`omni data`: hear what the model is fed, and see how fast it is made.
 
     listen/000.wav   left: the room as the microphone hears it; right: the agent's own voice
-    listen/000.json  who says what from when to when, and what the agent is to decide in which block
+    listen/000.json  who says what from when to when, what the agent is to decide in which block, and what it all went
+                     through: rooms, noise and its ratio, level, telephone or Opus, echo
 """
 
-import itertools
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from omni.audio.files import write_wav
 from omni.base.errors import ConfigError
 from omni.data import skills
+from omni.data.augment import recorded
 from omni.data.numbered import loader
 from omni.data.streams import RATE_HZ, SoundConversations
 from omni.model.encoder import caption_text
@@ -44,16 +46,26 @@ def listen(args) -> int:
     out, pieces = Path(args.out), Pieces(skills.vocabulary())
     out.mkdir(parents=True, exist_ok=True)
     batches = loader(stream(args), workers=0)(0, 1)
-    for i, batch in enumerate(tqdm(itertools.islice(batches, args.count), total=args.count, unit="conversation")):
+    for i in tqdm(range(args.count), unit="conversation"):
+        with recorded() as notes:
+            batch = next(batches)
         sound = np.stack([batch["room"][0].numpy(), batch["own"][0].numpy()])
         write_wav(out / f"{i:03d}.wav", sound, RATE_HZ)
-        (out / f"{i:03d}.json").write_text(json.dumps(labels(batch, pieces), indent=1) + "\n", encoding="utf-8")
+        (out / f"{i:03d}.json").write_text(json.dumps(labels(batch, pieces, notes), indent=1) + "\n", encoding="utf-8")
     print(f"{args.count} conversations of {args.blocks * BLOCK_S:g} s in {out}", file=sys.stderr)
     return 0
 
 
-def labels(batch: dict, pieces: Pieces) -> dict:
-    """What a batch of one row says, in seconds: the user's words where they are known, and the agent's decisions."""
+def labels(batch: dict, pieces: Pieces, notes: Sequence[dict] = ()) -> dict:
+    """What a batch of one row says, in seconds, and what was drawn for it.
+
+    Args:
+        notes: of `omni.data.augment.recorded`.
+
+    Returns:
+        `user`: captions to be learned; `agent`: its decisions; `said`: all that is said in the room, by which voice,
+        with the times of the words where they are known; `through`: what happened to the sound, in order.
+    """
     heard = [{"from": round(first * BLOCK_S, 2), "to": round(last * BLOCK_S, 2), "text": caption_text(ids.tolist())}
              for first, last, ids, _ in batch["captions"][0]]
     names = {START_SPEAK: "<start_speak>", END_SPEAK: "<end_speak>"}
@@ -61,7 +73,11 @@ def labels(batch: dict, pieces: Pieces) -> dict:
     for block, token in enumerate(batch["target"][0].tolist()):
         if token in names or token >= FIRST_PIECE:
             decided.append({"at": round((block + 1) * BLOCK_S, 2), "token": names.get(token) or pieces.symbol(token)})
-    return {"user": heard, "agent": decided}
+    found = {"user": heard, "agent": decided}
+    if notes:
+        found["said"] = [{k: v for k, v in n.items() if k != "what"} for n in notes if n["what"] == "said"]
+        found["through"] = [n for n in notes if n["what"] != "said"]
+    return found
 
 
 def speed(args) -> int:

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import soxr
 import torch
-from scipy.signal import fftconvolve
 
 from omni.base.errors import MediaError
 from omni.data import bank, conversations, held_out, recordings, skills
-from omni.data.augment import Augment
+from omni.data.augment import Augment, hesitate, note
 from omni.data.conversations import BLOCK, Conversation
 from omni.data.numbered import Numbered
 from omni.data.skills import chatter
@@ -174,7 +173,12 @@ class TextConversations(Numbered):
 
 @dataclass(frozen=True, slots=True)
 class SoundLine:
-    """A line with its sound, trimmed to the speech itself."""
+    """A line with its sound, trimmed to the speech itself.
+
+    Attributes:
+        voice: engine and voice of a synthesizer, or source and file of a recording.
+        words: (word, first sample, one past the last) of each word, where they are known.
+    """
 
     samples: np.ndarray
     text: str | None
@@ -182,6 +186,8 @@ class SoundLine:
     skill: str
     num_samples: int
     facts: dict = field(default_factory=dict)
+    voice: str = ""
+    words: list[tuple[str, int, int]] = field(default_factory=list)
 
 
 def active_span(x: np.ndarray) -> tuple[int, int]:
@@ -228,7 +234,7 @@ class SoundSource:
             return SoundLine(clip, "", "", "sound", len(clip))
         if kind == "other" and rng.random() < ELSEWHERE:  # only the distance tells that this is for somebody else
             line = self.draw("turn", rng)
-            return line and SoundLine(line.samples, None, "", "elsewhere", line.num_samples)
+            return line and SoundLine(line.samples, None, "", "elsewhere", line.num_samples, voice=line.voice)
         if kind != "turn":
             pool = self.people[kind] if self.people[kind] and rng.random() < PEOPLE else self.pools[kind]
             line = self._line(rng.choice(pool), rng) if pool else None
@@ -255,13 +261,14 @@ class SoundSource:
 
     def _line(self, u: bank.Utterance, rng: random.Random, pause: bool = False) -> SoundLine:
         a, b = active_span(u.samples)
-        samples = u.samples[a:b]
+        samples, words = u.samples[a:b], [(w, max(first - a, 0), last - a) for w, first, last in u.words]
         if ":" not in u.source and rng.random() < 0.35:  # real people are few: some speak at another speed
             speed = rng.uniform(0.9, 1.12)
             samples = soxr.resample(samples, RATE_HZ, RATE_HZ / speed).astype(np.int16)
         if pause and len(samples) > 24_000 and rng.random() < 0.2:
-            samples = _hesitate(samples, rng)
-        return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts)
+            samples, words = hesitate(samples, rng, words)
+        voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
+        return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts, voice, words)
 
 
 def _clips(root: Path, dev: bool, classes: tuple[str, ...] | None = None) -> list[np.ndarray]:
@@ -281,16 +288,7 @@ def _excerpt(line: SoundLine, rng: random.Random) -> SoundLine:
     count = rng.randrange(RATE_HZ, max(line.num_samples, RATE_HZ + 1))
     start = rng.randrange(max(line.num_samples - count, 1))
     samples = line.samples[start:start + count]
-    return SoundLine(samples, None, line.reply, line.skill, len(samples))
-
-
-def _hesitate(samples: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A pause of 0.2 to 1.2 s at the quietest place in the utterance's middle."""
-    low, count = int(len(samples) * 0.25), int(len(samples) * 0.45) // 480
-    frames = np.abs(samples[low:low + count * 480].astype(np.float32)).reshape(-1, 480)
-    at = low + int(frames.mean(1).argmin()) * 480 + 240
-    gap = np.zeros(rng.randrange(3200, 19_200), np.int16)
-    return np.concatenate([samples[:at], gap, samples[at:]])
+    return SoundLine(samples, None, line.reply, line.skill, len(samples), voice=line.voice)
 
 
 class ShortReplies:
@@ -364,6 +362,9 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
     near, far = np.zeros(count + 1, np.float32), np.zeros(count + 1, np.float32)
     gain = 10 ** (rng.uniform(-6, 0) / 20)
     for h in talk.heard:
+        note("said", role=h.role, voice=h.line.voice, text=h.line.text, **{"from": round(h.at / RATE_HZ, 2)},
+             to=round((h.at + h.line.num_samples) / RATE_HZ, 2),
+             words=[[w, round((h.at + a) / RATE_HZ, 2), round((h.at + b) / RATE_HZ, 2)] for w, a, b in h.line.words])
         x = augment.colour(np.asarray(h.line.samples, np.float32) / 32768, rng)
         if h.role == "other":  # mostly across the room; near by, the words alone tell that they are for someone else
             close = rng.random() < 0.3 and h.line.skill != "elsewhere"
@@ -382,19 +383,7 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
     room = augment.room(near[:count], rng) + augment.room(far[:count], rng, share=0.9)
     room = augment.noise(room, rng, low_db=5)
     # as loud as a near mouth would be, even where nobody near speaks: far talk stays faint
-    room = augment.level(room, rng, least_peak=present * gain)
+    room = augment.gain(room, rng, least_peak=present * gain)
     if rng.random() < 0.6:
-        room = room + echo(own, augment, rng)
-    return np.clip(room, -1, 1).astype(np.float32)
-
-
-def echo(own: np.ndarray, augment: Augment, rng: random.Random) -> np.ndarray:
-    """The agent's voice as the microphone hears it: late, coloured by the room, sometimes distorted."""
-    y = own
-    if rng.random() < 0.3:
-        y = np.tanh(y * rng.uniform(1, 4)) / rng.uniform(1, 3)
-    response = rng.choice(augment.rooms)[:6000]
-    y = fftconvolve(y, response)[:len(own)]
-    delay = rng.randrange(0, 6400)
-    level = 10 ** (rng.uniform(-42, -3) / 20)
-    return np.concatenate([np.zeros(delay, np.float32), y])[:len(own)].astype(np.float32) * level
+        room = room + augment.echo(own, rng)
+    return augment.line(np.clip(room, -1, 1).astype(np.float32), rng)

@@ -263,7 +263,7 @@ def test_what_is_far_off_stays_faint_even_where_nobody_near_speaks():
     loud = (noise.standard_normal(16_000).clip(-1, 1) * 16_000).astype(np.int16)
     peaks = {"turn": [], "elsewhere": []}
     for skill, found in peaks.items():
-        for _ in range(40):
+        for _ in range(160):
             talk = Conversation(50)
             line = SoundLine(loud, None, "", skill, len(loud))
             talk.heard.append(Heard(line, 8_000, "turn" if skill == "turn" else "other"))

@@ -1,10 +1,15 @@
 """`omni data`: labels a person can read, and errors before anything is loaded."""
 
+import json
+import random
+
+import numpy as np
 import pytest
 import torch
 
 from omni.cli import main
 from omni.data import skills
+from omni.data.augment import Augment, note, recorded
 from omni.data.command import labels
 from omni.model.encoder import caption_ids
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
@@ -19,6 +24,23 @@ def test_labels_say_who_said_what_and_what_was_decided_when():
         "user": [{"from": 0.08, "to": 0.24, "text": "a latte"}],
         "agent": [{"at": 0.24, "token": "<start_speak>"}, {"at": 0.32, "token": "latte"},
                   {"at": 0.48, "token": "<end_speak>"}]}
+
+
+def test_labels_say_who_spoke_and_through_what_it_came():
+    pieces = Pieces(skills.vocabulary())
+    batch = {"target": torch.tensor([[THINK] * 4]), "captions": [[]]}
+    maker = Augment([np.eye(1, 200, 16, dtype=np.float32)[0]], [np.ones(4_000, np.float32)], [np.ones(400, np.int16)])
+    with recorded() as notes:
+        note("said", role="turn", voice="flite:slt", text="a latte", words=[["a", 0.1, 0.2], ["latte", 0.2, 0.6]])
+        x = maker.level(maker.noise(maker.room(np.ones(8_000, np.float32), random.Random(0), 1), random.Random(1)),
+                        random.Random(2))
+        maker.echo(x, random.Random(3))
+    found = json.loads(json.dumps(labels(batch, pieces, notes)))
+    assert found["said"] == [{"role": "turn", "voice": "flite:slt", "text": "a latte",
+                              "words": [["a", 0.1, 0.2], ["latte", 0.2, 0.6]]}]
+    kinds = [step["what"] for step in found["through"]]
+    assert kinds[0] == "room" and kinds[1:4] == ["noise", "bed", "gain"] and kinds[-2:] == ["echo room", "echo"]
+    assert {"snr_db", "peak_db", "delay_ms"} <= {key for step in found["through"] for key in step}
 
 
 @pytest.mark.parametrize("arguments, told", [
