@@ -155,7 +155,7 @@ def _add_simulate(commands) -> None:
 def _add_evaluate(commands) -> None:
     def call(args) -> int:
         others = bool(args.server or args.recorded)
-        if others and args.suite in ("fdb", "voice"):
+        if others and args.suite in ("fdb", "voice", "senses"):
             raise ConfigError(f"{args.suite} runs the model in this process: --server and --recorded are for scripts")
         if args.webrtc and not args.server:
             raise ConfigError("--webrtc is a way to a running server: add --server URL")
@@ -164,6 +164,8 @@ def _add_evaluate(commands) -> None:
             from omni.evaluate.fdb.command import main as evaluate
         elif args.suite == "voice":
             from omni.evaluate.voice import main as evaluate
+        elif args.suite == "senses":
+            from omni.evaluate.senses.command import main as evaluate
         else:
             from omni.evaluate.suite import main as evaluate
         return evaluate(args)
@@ -173,15 +175,16 @@ def _add_evaluate(commands) -> None:
                                  "holds and yields the floor, beside the turn-taking one would otherwise use, or an "
                                  "agent of your own. Ctrl-C keeps what is done; the same command goes on.")
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="smoke, duplex, hearing, echo, network, "
-                        "endurance, a folder of scripts, fdb (Full-Duplex-Bench v1 and v1.5) or voice (is it "
-                        "understood?)")
+                        "endurance, a folder of scripts, fdb (Full-Duplex-Bench v1 and v1.5), voice (is it "
+                        "understood?) or senses (ears and voice, each for itself)")
     parser.add_argument("--out", metavar="DIR", help="gets report.html, report.json and every conversation")
     parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="hold the same conversations "
                         "with it too: energy_gate, silero_vad, smart_turn; may be repeated")
     parser.add_argument("--control", action="append", default=[], choices=["swapped", "deaf", "random_weights"],
                         help="hold them with an agent that must fail too: one that hears another conversation's "
                         "microphone, nothing, or was never trained; may be repeated")
-    parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script")
+    parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script, or items of "
+                        "each task of senses")
     parser.add_argument("--add-ms", type=int, default=125, metavar="MS", help="what computing and a network would put "
                         "on everything an agent does, added before it is measured (default: 125: 25 of computing, 40 "
                         "of slack for late packets, 60 of a client's buffer); nothing is added in real time")
@@ -217,6 +220,12 @@ def _add_evaluate(commands) -> None:
     fdb.add_argument("--resume", action="store_true", help="leave out recordings that have an output of this model and "
                      "seed")
     fdb.add_argument("--score-only", action="store_true", help="score the outputs that are there; run no model")
+    senses = parser.add_argument_group("of senses")
+    senses.add_argument("--only", action="append", default=[], metavar="ROW", help="this row, task or group of tasks: "
+                        "captions (an4, words, orders, unseen_engine), ears (with echo and sounds), voice (understood, "
+                        "vocoder, seams), compute; may be repeated")
+    senses.add_argument("--runs", nargs="+", metavar="DIR", help="measure these side by side: weights folders, or runs "
+                        "of stages ears, voice and duplex")
     _add_model(parser)
     parser.set_defaults(call=call, model=None)      # `call` knows whether one is wanted
 
@@ -234,9 +243,12 @@ def _add_train(commands) -> None:
         "  omni train tiny/ears          ears on utterances\n"
         "  omni train tiny/wordings      words for the real orders\n"
         "  omni train tiny/ears_orders   ears with real orders\n"
+        "  omni train tiny/ears_senses   ears in the agent's own echo, and for sounds; captions by pieces of words\n"
         "  omni train tiny/words         the mind on text\n"
         "  omni train tiny/duplex        ears and mind on conversations\n"
         "  omni train tiny/duplex_more   the same, longer\n\n"
+        "Ears may also begin with what a Whisper hears:\n\n"
+        "  omni train tiny/distil        ears taught by a Whisper; then tiny/ears --set init=runs/distil\n\n"
         "Set OMNI_DATA_DIR to the real recordings. Ctrl-C keeps what was learned, and the same command goes on from\n"
         "there. The rate falls to zero at the end of the budget, so a short run ends as well as a long one. Several\n"
         "processes: torchrun --nproc-per-node=N -m omni train CONFIG.")

@@ -133,7 +133,7 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 def _convert_union(kind: Any, value: Any, where: str) -> Any:
     errors = []
-    for option in typing.get_args(kind):
+    for option in _of_kind(typing.get_args(kind), value, where):
         if option is type(None):
             if value is None:
                 return None
@@ -143,6 +143,17 @@ def _convert_union(kind: Any, value: Any, where: str) -> Any:
         except ConfigError as error:
             errors.append(error)
     raise errors[-1] if errors else ConfigError(f"{where}: {value!r} is not allowed")
+
+
+def _of_kind(options: tuple, value: Any, where: str) -> tuple:
+    """The options, or the one dataclass among them whose field `kind` allows the value's."""
+    if not isinstance(value, dict) or "kind" not in value:
+        return options
+    named = {name: option for option in options if dataclasses.is_dataclass(option)
+             for name in typing.get_args(typing.get_type_hints(option).get("kind"))}
+    if named and value["kind"] not in named:
+        raise ConfigError(f"{where}.kind: {value['kind']!r} is not allowed; {nearest(str(value['kind']), named)}")
+    return (named[value["kind"]],) if named else options
 
 
 def _convert_dataclass(kind: Any, value: Any, where: str) -> Any:

@@ -73,7 +73,8 @@ class BlockResult:
         audio: float32 (block_samples,).
         tail: leading samples of `audio` that still belong to the reply that was just cut (its 10 ms ramp to
             silence); a hop that has just ramped down older audio of its own drops them.
-        begun, ended: pieces that began or ended to sound in this output block, in order of time.
+        begun, ended: pieces that began or ended to sound in this output block, in order of time. A piece may begin
+            with the first sample of the next one: the vocoder is a frame behind.
         started: `<start_speak>` was emitted in this block.
         stopped: why the agent gave up the floor in this block, or None.
         unheard: pieces that were emitted and never sounded, known when `stopped` is "interrupted".

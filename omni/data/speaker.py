@@ -11,11 +11,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from omni.model.mouth import RAMP, SUB_SAMPLES, Mouth
-from omni.model.synthesizer import CURRENT, NEXT, PREVIOUS, SUBFRAMES
+from omni.model.mouth import RAMP, Mouth
+from omni.model.synthesizer import ABSENT, CONTEXT, CURRENT, FRAMES, NEXT, PREVIOUS, Course
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, THINK, Pieces
+from omni.model.vocoder import HOP
 
-BLOCK = SUBFRAMES * SUB_SAMPLES
+BLOCK = FRAMES * HOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +47,26 @@ class Rendered:
         return cut, int(CUT_0 + self.waiting[block]) if busy else END_SPEAK
 
 
-class Durations(Protocol):
-    """When a piece has ended: age in sub-frames -> bool, for a piece and what follows it (-1 unknown)."""
+class Timing(Protocol):
+    """What a mouth would do with its pieces."""
 
-    def __call__(self, current: int, following: int) -> np.ndarray:
-        """(max age + 1,) bool, whether the piece has ended at each age."""
+    def phones(self, token: int) -> tuple[int, ...]:
+        """A piece's phones, at least one."""
+
+    def due(self, window: tuple[int, ...], token: int, place: int) -> int:
+        """Frames that a phone sounds; see `omni.model.synthesizer.Course`."""
 
 
-def schedule(ids: list[int], durations: Durations) -> tuple[Rendered, np.ndarray]:
-    """Run queue and pointer over a reply.
+def schedule(ids: list[int], timing: Timing) -> tuple[Rendered, np.ndarray]:
+    """Run queue and pointer over a reply, as `Synthesizer.step` does.
 
     Returns:
-        the reply without sound, and (n * 4, 4) int64 of each sub-frame: previous, current and next piece (-1 none),
-        and the age of the current one.
+        the reply without sound, and (n * 8, 9) int64 of each frame: the window of phones, the piece that sounds (-1
+        none), its place, the frames it has sounded and those it is due (see `Course`).
     """
-    queue, age, todo = [-1, -1, -1, -1], 0, list(ids)
-    tokens, waiting, sounding, subs = [START_SPEAK], [0], [0], []
-    subs.extend([[-1, -1, -1, 0]] * SUBFRAMES)
+    queue, pointer, elapsed, due, todo = [-1, -1, -1, -1], 0, 0, 0, list(ids)
+    tokens, waiting, sounding, course = [START_SPEAK], [0], [0], []
+    course.extend([[*_SILENT, -1, 0, 0, 0]] * FRAMES)
     while True:
         num_waiting = (queue[NEXT] >= 0) + (queue[NEXT + 1] >= 0)
         waiting.append(num_waiting)
@@ -74,21 +78,42 @@ def schedule(ids: list[int], durations: Durations) -> tuple[Rendered, np.ndarray
             tokens.append(END_SPEAK)
         else:
             tokens.append(THINK)
-        for _ in range(SUBFRAMES):
-            ends = durations(queue[CURRENT], queue[NEXT]) if queue[CURRENT] >= 0 else None
-            over = ends is not None and age > 0 and bool(ends[min(age, len(ends) - 1)])
-            if (over or ends is None) and queue[NEXT] >= 0:
+        for _ in range(FRAMES):
+            up = queue[CURRENT] >= 0 and elapsed >= due
+            over = up and pointer + 1 >= len(timing.phones(queue[CURRENT]))
+            if up:
+                pointer, elapsed = pointer + 1, 0
+            if (over or queue[CURRENT] < 0) and queue[NEXT] >= 0:
                 queue = [queue[CURRENT] if over else queue[PREVIOUS], queue[NEXT], queue[NEXT + 1], -1]
-                age = 0
+                pointer = elapsed = 0
             elif over:
-                queue, age = [queue[CURRENT], -1, queue[NEXT], queue[NEXT + 1]], 0
-            subs.append([queue[PREVIOUS], queue[CURRENT], queue[NEXT], age])
-            age += queue[CURRENT] >= 0
+                queue, pointer, elapsed = [queue[CURRENT], -1, queue[NEXT], queue[NEXT + 1]], 0, 0
+            current = queue[CURRENT]
+            if current < 0:
+                course.append([*_SILENT, -1, 0, 0, 0])
+                continue
+            window, place = _window(queue, pointer, timing)
+            due = timing.due(window, current, place)
+            course.append([*window, current, place, elapsed, due])
+            elapsed += 1
         if tokens[-1] == END_SPEAK:
             break
     as_array = np.asarray
     return (Rendered(as_array(tokens), as_array(waiting), as_array(sounding), np.zeros(0, np.float32)),
-            as_array(subs))
+            as_array(course))
+
+
+_SILENT = (ABSENT,) * (2 * CONTEXT + 1)
+
+
+def _window(queue: list[int], pointer: int, timing: Timing) -> tuple[tuple[int, ...], int]:
+    before, phones, after = (timing.phones(queue[place]) if queue[place] >= 0 else ()
+                             for place in (PREVIOUS, CURRENT, NEXT))
+    window = tuple(phones[at] if 0 <= at < len(phones) else
+                   before[at] if at < 0 and len(before) >= -at else
+                   after[at - len(phones)] if 0 <= at - len(phones) < len(after) else ABSENT
+                   for at in range(pointer - CONTEXT, pointer + CONTEXT + 1))
+    return window, (pointer == 0) + 2 * (pointer + 1 == len(phones))
 
 
 class TextSpeaker:
@@ -103,12 +128,17 @@ class TextSpeaker:
 
     def render(self, text: str) -> Rendered:
         """The schedule of a reply."""
-        return schedule(self.pieces.encode(text), self._durations)[0]
+        return schedule(self.pieces.encode(text), self)[0]
 
-    def _durations(self, current: int, following: int) -> np.ndarray:
-        symbol = self.pieces.symbol(current)
-        length = {",": 9, ".": 16, "?": 16}.get(symbol, 12 if len(symbol) == 1 else 5 + int(2.3 * len(symbol)))
-        return np.arange(101) >= length / self.pace
+    def phones(self, token: int) -> tuple[int, ...]:
+        """See `Timing`: one for the whole piece."""
+        return (1,)
+
+    def due(self, window: tuple[int, ...], token: int, place: int) -> int:
+        """See `Timing`."""
+        symbol = self.pieces.symbol(token)
+        length = {",": 18, ".": 32, "?": 32}.get(symbol, 24 if len(symbol) == 1 else 10 + 4.6 * len(symbol))
+        return max(1, round(length / self.pace))
 
 
 class VoiceSpeaker:
@@ -117,11 +147,15 @@ class VoiceSpeaker:
     Args:
         mouth: a trained mouth in eval mode.
         cached: how many replies to keep.
+        hidden: (len(pieces), D) a hidden state of the language model for each piece; without, embeddings drive alone.
     """
 
-    def __init__(self, mouth: Mouth, pieces: Pieces, cached: int = 6000):
+    def __init__(self, mouth: Mouth, pieces: Pieces, cached: int = 6000, hidden: torch.Tensor | None = None):
         self.mouth, self.pieces = mouth, pieces
-        self._pairs: dict[tuple[int, int], np.ndarray] = {}
+        with torch.no_grad():
+            self._drives = mouth.drive(torch.arange(len(pieces)), hidden)
+        self._spelled: dict[int, tuple[int, ...]] = {}
+        self._due: dict[tuple[tuple[int, ...], int, int], int] = {}
         self._replies: OrderedDict[str, Rendered] = OrderedDict()
         self._cached = cached
 
@@ -129,28 +163,35 @@ class VoiceSpeaker:
     def render(self, text: str) -> Rendered:
         """The reply as it would be emitted and heard."""
         if text not in self._replies:
-            plan, subs = schedule(self.pieces.encode(text), self._durations)
-            self._replies[text] = Rendered(plan.tokens, plan.waiting, plan.sounding, self._sound(subs))
+            plan, course = schedule(self.pieces.encode(text), self)
+            self._replies[text] = Rendered(plan.tokens, plan.waiting, plan.sounding, self._sound(course))
             if len(self._replies) > self._cached:
                 self._replies.popitem(last=False)
         return self._replies[text]
 
     @torch.no_grad()
-    def _durations(self, current: int, following: int) -> np.ndarray:
-        key = (current, following)
-        if key not in self._pairs:
-            ages = torch.arange(self.mouth.config.synthesizer.max_subframes + 1)
-            now = self.mouth.drive(torch.tensor(current)).expand(len(ages), -1)
-            then = self.mouth.drive(torch.tensor(following)) if following >= 0 else self.mouth.synthesizer.none[2]
-            position = self.mouth.synthesizer.position(ages)
-            over = self.mouth.synthesizer.ended(now, then.expand(len(ages), -1), position) > 0
-            over[-1] = True
-            self._pairs[key] = over.numpy()
-        return self._pairs[key]
+    def phones(self, token: int) -> tuple[int, ...]:
+        """See `Timing`."""
+        if token not in self._spelled:
+            phones = self.mouth.synthesizer.spelled(self._drives[token])
+            self._spelled[token] = tuple(phones[phones != ABSENT].tolist())
+        return self._spelled[token]
 
-    def _sound(self, subs: np.ndarray) -> np.ndarray:
-        previous, current, following, age = torch.from_numpy(subs)[None].unbind(-1)
-        return self.mouth(previous, current, following, age)[0].numpy().copy()
+    @torch.no_grad()
+    def due(self, window: tuple[int, ...], token: int, place: int) -> int:
+        """See `Timing`."""
+        key = (window, token, place)
+        if key not in self._due:
+            rate = torch.tensor([self.mouth.config.rate])
+            self._due[key] = int(self.mouth.synthesizer.frames(
+                torch.tensor([window]), self._drives[token][None], torch.tensor([place]), rate))
+        return self._due[key]
+
+    def _sound(self, course: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(course)[None]
+        course = Course(x[..., :-4], *x[..., -4:].unbind(-1))
+        drive = self._drives[course.token.clamp(min=0)] * (course.token >= 0)[..., None]
+        return self.mouth(course, drive)[0].numpy().copy()
 
 
 __all__ = ["BLOCK", "FIRST_PIECE", "Rendered", "TextSpeaker", "VoiceSpeaker", "schedule"]

@@ -85,18 +85,19 @@ def bench_forward(model, seconds: int, *, mouth: bool = True, repeats: int = 5,
     """
     import torch
 
-    from omni.model.synthesizer import SUBFRAMES
+    from omni.model.synthesizer import CONTEXT, FRAMES, Course
 
     blocks = seconds * 1000 // model.timebase.block_ms
     noise = torch.from_numpy(np.random.default_rng(0).standard_normal((2, blocks * model.timebase.block_samples)))
     room, own = noise.float().mul(0.05).split(1)
-    zeros, silent = torch.zeros(1, blocks, dtype=torch.int64), torch.full((1, blocks * SUBFRAMES), -1)
+    zeros, none = (torch.zeros(1, blocks * n, dtype=torch.int64) for n in (1, FRAMES))
+    silent = Course(none[..., None].expand(-1, -1, 2 * CONTEXT + 1), none - 1, none, none, none)
 
     def run() -> int:
         started_ns = clock_ns()
         model(room, own, zeros, zeros)
         if mouth:
-            model.mouth(silent, silent, silent, torch.zeros_like(silent))
+            model.mouth(silent)
         return clock_ns() - started_ns
 
     with torch.no_grad():

@@ -50,13 +50,15 @@ def random_weights(model: DuplexModel, seed: int = 0) -> DuplexModel:
     """The same model as it was before it learned anything."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = DuplexModel(model.config, model.pieces)
+        fresh = DuplexModel(model.config, model.pieces, model.vocabulary)
     return fresh.eval()
 
 
 def random_captions(model: DuplexModel, seed: int = 0) -> None:
-    """Scramble the caption head in place: what is decided must not move by a bit."""
+    """Scramble every head of the ears in place, captions, sounds and speech: what is decided must not move by a bit."""
+    encoder = model.encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        nn.init.normal_(model.encoder.caption.weight)
-        nn.init.normal_(model.encoder.caption.bias)
+        for head in (encoder.caption, encoder.pieces, encoder.sounds, encoder.speech):
+            for parameter in head.parameters() if head is not None else ():
+                nn.init.normal_(parameter)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from omni.base.timebase import Timebase
-from omni.model.connector import Connector
-from omni.model.encoder import Encoder, EncoderConfig, caption_text
+from omni.model.captions import Vocabulary
+from omni.model.ears import EarsConfig, build_connector, build_encoder, embeddings_per_block
+from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.model.language_model import LanguageModelConfig, RingLanguageModel, build_language_model
 from omni.model.mouth import RAMP, Mouth, MouthConfig
@@ -35,11 +36,12 @@ class DuplexConfig:
     """Every size of the model.
 
     Attributes:
+        encoder: the ears, connector and all (`omni.model.ears`).
         layout: "summed" puts ears, own voice and token into one position a block; "interleaved" gives each its own.
         temperature: 0 decides greedily; above, tokens are drawn with each row's own generator.
     """
 
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: EarsConfig = field(default_factory=EncoderConfig)
     language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     mouth: MouthConfig = field(default_factory=MouthConfig)
     layout: Literal["summed", "interleaved"] = "summed"
@@ -56,34 +58,46 @@ class StepOutput:
     tail: Tensor         # i64 (B,)
     stopped: Tensor      # i64 (B,) 0 no, 1 finished, 2 interrupted
     unheard: Tensor      # i64 (B,)
-    begun_token: Tensor  # i64 (B, 4), -1 none
-    begun_at: Tensor     # i64 (B, 4) sample offset in the output block
-    ended_at: Tensor     # i64 (B, 4)
-    ended_cut: Tensor    # bool (B, 4)
+    begun_token: Tensor  # i64 (B, 8), -1 none
+    begun_at: Tensor     # i64 (B, 8) sample offset in the output block
+    ended_at: Tensor     # i64 (B, 8)
+    ended_cut: Tensor    # bool (B, 8)
     caption: Tensor      # i64 (B, slots), -1 none
 
 
 class DuplexModel(nn.Module):
     """Ears, mind and mouth. State: `room_mel`, `own_mel`, `encoder`, `mind`, `mouth`, and of each row `own` (B, 1280)
-    its last output, `fed` (B,) the token fed back, `speaking` (B,) bool, `caption` (B,) last caption character,
-    `seed` (B,) int64 of its own random numbers.
+    its last output, `fed` (B,) the token fed back, `speaking` (B,) bool, `caption` (B,) last caption id on the best
+    path, `seed` (B,) int64 of its own random numbers.
     """
 
-    def __init__(self, config: DuplexConfig, pieces: Pieces):
+    def __init__(self, config: DuplexConfig, pieces: Pieces, vocabulary: Vocabulary | None = None):
+        """Args:
+            pieces: what it says.
+            vocabulary: what its captions are made of if they come by pieces of words (`encoder.caption_pieces`).
+
+        Raises:
+            ValueError: two parts do not fit each other.
+        """
         super().__init__()
-        self.config, self.pieces, self.timebase = config, pieces, Timebase()
+        self.config, self.pieces, self.vocabulary, self.timebase = config, pieces, vocabulary, Timebase()
+        if config.encoder.caption_pieces != (known := len(vocabulary) if vocabulary else 0):
+            raise ValueError(f"a caption head for {config.encoder.caption_pieces} pieces cannot have {known}")
         width = config.mouth.synthesizer.drive_dim
         self.features = LogMel(num_mels=config.encoder.num_mels, floor=EAR_FLOOR)
-        self.encoder = Encoder(config.encoder)
+        self.encoder = build_encoder(config.encoder)
         mind = build_language_model(config.language_model, len(pieces))
         if mind.config.hidden_size != width:
             raise ValueError(f"language model of width {mind.config.hidden_size} cannot drive a mouth of {width}")
         self.mouth = Mouth(config.mouth, len(pieces))
         mind.set_input_embeddings(self.mouth.embedding)
-        self.positions = 1 if config.layout == "summed" else 3
+        heard = embeddings_per_block(config.encoder)
+        if config.layout == "summed" and heard > 1:
+            raise ValueError(f"ears with {heard} embeddings a block need layout 'interleaved'")
+        self.positions = 1 if config.layout == "summed" else heard + 2
         window = config.language_model.window * self.positions
         self.mind = RingLanguageModel(mind, window, config.language_model.pinned, self.positions)
-        self.connector = Connector(config.encoder.dim, width, config.encoder.block_frames)
+        self.connector = build_connector(config.encoder, width)
         self.own_in = nn.Linear(8 * config.encoder.num_mels, width)
         self.token_in = nn.Linear(width, width)
         self.backlog = nn.Embedding(NUM_BACKLOGS, width)
@@ -92,7 +106,8 @@ class DuplexModel(nn.Module):
     # ---- shared arithmetic ---------------------------------------------------------------------------------------
 
     def listen(self, frames_BTD: Tensor, own_mel_BTM: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of the room and of the own voice, (B, T, D) each, from encoder frames and own log-mel."""
+        """Embeddings of the room (B, T * N, D), N a block, and of the own voice (B, T, D), from encoder frames and own
+        log-mel."""
         blocks = own_mel_BTM.unflatten(1, (-1, 8)).flatten(2)
         return self.connector(frames_BTD), self.own_in(blocks)
 
@@ -104,7 +119,20 @@ class DuplexModel(nn.Module):
         """Positions of the language model, (B, T * positions, D)."""
         if self.positions == 1:
             return ears + own + token
-        return torch.stack([ears, own, token], 2).flatten(1, 2)
+        return torch.cat([ears.unflatten(1, (own.shape[1], -1)), own[:, :, None], token[:, :, None]], 2).flatten(1, 2)
+
+    def hear(self, room_BN: Tensor, own_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoder frames of whole conversations, and their own log-mel (B, 8 T, num_mels). Args as of `forward`."""
+        room_mel, own_mel = self.features(room_BN), self.features(own_BN)
+        return self.encoder(room_mel, own_mel), own_mel
+
+    def decide(self, frames_BTD: Tensor, own_mel_BTM: Tensor, fed_BT: Tensor, backlog_BT: Tensor,
+               offset: int = 0) -> tuple[Tensor, Tensor]:
+        """Logits (B, T, V) and hidden states (B, T, D) from what `hear` gives. Other args as of `forward`."""
+        ears, own = self.listen(frames_BTD, own_mel_BTM)
+        x = self.arrange(ears, own, self.think_of(fed_BT, backlog_BT))
+        hidden = self.mind(x, offset)[:, self.positions - 1::self.positions]
+        return self.mind.logits(hidden), hidden
 
     def forward(self, room_BN: Tensor, own_BN: Tensor, fed_BT: Tensor, backlog_BT: Tensor,
                 offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,14 +146,11 @@ class DuplexModel(nn.Module):
             offset: shift of the language model's positions.
 
         Returns:
-            logits (B, T, V), caption logits (B, 4 T, characters), hidden states (B, T, D).
+            logits (B, T, V), caption logits by characters (B, 4 T, characters), hidden states (B, T, D).
         """
-        room_mel, own_mel = self.features(room_BN), self.features(own_BN)
-        frames = self.encoder(room_mel, own_mel)
-        ears, own = self.listen(frames, own_mel)
-        x = self.arrange(ears, own, self.think_of(fed_BT, backlog_BT))
-        hidden = self.mind(x, offset)[:, self.positions - 1::self.positions]
-        return self.mind.logits(hidden), self.encoder.captions(frames), hidden
+        frames, own_mel = self.hear(room_BN, own_BN)
+        logits, hidden = self.decide(frames, own_mel, fed_BT, backlog_BT, offset)
+        return logits, self.encoder.captions(frames), hidden
 
     # ---- streaming -----------------------------------------------------------------------------------------------
 
@@ -201,15 +226,21 @@ class DuplexModel(nn.Module):
         return torch.where(cut[:, None], torch.where(ended_cut, RAMP, -1), ended_at), ended_cut
 
     def _captions(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
-        """Greedy CTC: new characters of this block, -1 where there is none."""
-        best = self.encoder.captions(frames).argmax(-1)
+        """Greedy CTC: new ids of this block, -1 where there is none; of pieces where there is such a head, else of
+        characters."""
+        if self.encoder.pieces is not None:
+            logits = self.encoder.pieces.step(frames, state["encoder"]["pieces"], active)
+        else:
+            logits = self.encoder.captions(frames)
+        best = logits.argmax(-1)
         before = torch.cat([state["caption"][:, None], best[:, :-1]], 1)
         write(state["caption"], best[:, -1], active)
         return torch.where((best > 0) & (best != before), best, -1)
 
-    @staticmethod
-    def caption_text(ids: list[int]) -> str:
-        """Characters of caption ids."""
+    def caption_text(self, ids: list[int]) -> str:
+        """The text of caption ids, as it goes on from the ids before: joined, texts are the caption."""
+        if self.vocabulary is not None:
+            return self.vocabulary.decode(ids)
         return caption_text([i for i in ids if i > 0])
 
 

@@ -3,7 +3,8 @@
 Room and own log-mel (100 Hz) enter together, so that the echo can be subtracted from the first layer on; two causal
 convolutions bring them to 25 Hz, then blocks of depthwise convolution, windowed attention and feed-forward follow
 (the Conformer's parts, arXiv 2005.08100, made causal). A caption head with two character slots a frame is trained by
-CTC; the language model never sees captions.
+CTC; the language model never sees captions. Where the configuration asks for them there are more heads, none of which
+feeds the mind: captions by pieces of words (omni.model.captions), the sounds in each block, speech in each block.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omni.model.captions import PieceCaptions
 from omni.nn.attention import RingAttention
 from omni.nn.conv import CausalConv1d
 from omni.nn.state import State
@@ -30,6 +32,10 @@ class EncoderConfig:
         block_frames: frames in one block of the duplex clock.
         room_mean, room_scale: what centres the room's log-mel (speech in rooms lies about -0.8, deviation 0.4).
         own_silence, own_scale: the same for the own voice, whose digital silence becomes zero.
+        caption_pieces: pieces of the caption head by pieces of words, 0 for no such head.
+        caption_layers: its own blocks.
+        sounds: classes of sound that a head tells in each block, 0 for no such head.
+        speech: whether a head tells in each block if somebody speaks.
     """
 
     num_mels: int = 80
@@ -44,6 +50,10 @@ class EncoderConfig:
     room_scale: float = 2.5
     own_silence: float = -1.6666666
     own_scale: float = 1.5
+    caption_pieces: int = 0
+    caption_layers: int = 2
+    sounds: int = 0
+    speech: bool = False
 
 
 class EncoderBlock(nn.Module):
@@ -80,8 +90,25 @@ class EncoderBlock(nn.Module):
         return x + self.dropout(self.ff_out(F.silu(self.ff_in(self.norm_ff(x)))))
 
 
+class BlockLogits(nn.Module):
+    """Encoder frames (B, T * block_frames, dim) to logits of what is there in each block, (B, T, count). Stateless."""
+
+    def __init__(self, config: EncoderConfig, count: int):
+        super().__init__()
+        self.block_frames = config.block_frames
+        self.up, self.down = nn.Linear(config.block_frames * config.dim, config.dim), nn.Linear(config.dim, count)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """Any number of whole blocks."""
+        return self.down(F.silu(self.up(x_BTD.unflatten(1, (-1, self.block_frames)).flatten(2))))
+
+
 class Encoder(nn.Module):
-    """Room and own log-mel (B, 4 T, num_mels) each, to embeddings (B, T, dim) at 25 Hz."""
+    """Room and own log-mel (B, 4 T, num_mels) each, to embeddings (B, T, dim) at 25 Hz.
+
+    Optional heads, None where the configuration has none: `pieces` (PieceCaptions, state `pieces`), `sounds` and
+    `speech` (BlockLogits).
+    """
 
     def __init__(self, config: EncoderConfig):
         super().__init__()
@@ -91,11 +118,21 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim)
         self.caption = nn.Linear(config.dim, CAPTION_SLOTS * (len(CAPTION_CHARACTERS) + 1))
+        self.pieces = self.sounds = self.speech = None
+        if config.caption_pieces:
+            self.pieces = PieceCaptions(config.dim, config.caption_pieces, config.caption_layers, config.kernel)
+        if config.sounds:
+            self.sounds = BlockLogits(config, config.sounds)
+        if config.speech:
+            self.speech = BlockLogits(config, 1)
 
     def init_state(self, num_rows: int) -> State:
-        """Two stems and a state for each block."""
-        return {"stem_1": self.stem_1.init_state(num_rows), "stem_2": self.stem_2.init_state(num_rows),
-                **{f"block_{i}": b.init_state(num_rows) for i, b in enumerate(self.blocks)}}
+        """Two stems and a state for each block; and `pieces`, which `step` leaves to that head's own."""
+        state = {"stem_1": self.stem_1.init_state(num_rows), "stem_2": self.stem_2.init_state(num_rows),
+                 **{f"block_{i}": b.init_state(num_rows) for i, b in enumerate(self.blocks)}}
+        if self.pieces is not None:
+            state["pieces"] = self.pieces.init_state(num_rows)
+        return state
 
     def _centred(self, room_BTM: Tensor, own_BTM: Tensor) -> Tensor:
         """Both streams as channels (B, 2 num_mels, 4 T), the room about zero with unit variance, own silence zero.

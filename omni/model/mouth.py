@@ -6,21 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from omni.model.synthesizer import SUBFRAMES, Synthesizer, SynthesizerConfig
+from omni.model.synthesizer import FRAMES, Course, Synthesizer, SynthesizerConfig
 from omni.model.vocoder import DELAY, HOP, Vocoder, VocoderConfig
 from omni.nn.state import State, reset_rows, write
 
-SUB_SAMPLES = 2 * HOP       # samples in a sub-frame of 20 ms
-RAMP = HOP                  # a cut ramps down within 10 ms
-_IDLE_SUBFRAMES = 2         # sub-frames the vocoder rings on after the last piece
+RAMP = HOP        # a cut ramps down within 10 ms
+_IDLE_FRAMES = 4  # that the vocoder rings on after the last piece
 
 
 @dataclass(frozen=True, slots=True)
 class MouthConfig:
-    """Sizes of both halves."""
+    """Sizes of both halves.
+
+    Attributes:
+        rate: how many times faster than its teacher it speaks.
+    """
 
     synthesizer: SynthesizerConfig = field(default_factory=SynthesizerConfig)
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
+    rate: float = 1.0
 
 
 class Mouth(nn.Module):
@@ -29,7 +33,7 @@ class Mouth(nn.Module):
     The vector that drives a piece is its normalised embedding plus `gate` times a projection of the language model's
     hidden state at the piece. `embedding` is the language model's own input embedding table.
 
-    State: `queue` (synthesizer), `wave` (vocoder), `idle` (B,) sub-frames of silence since the last piece.
+    State: `queue` (synthesizer), `wave` (vocoder), `idle` (B,) frames of silence since the last piece.
     """
 
     def __init__(self, config: MouthConfig, num_tokens: int):
@@ -48,8 +52,8 @@ class Mouth(nn.Module):
             return vector
         return vector + self.gate * self.project(F.layer_norm(hidden, (hidden.shape[-1],)))
 
-    def drives(self, token_BT: Tensor, place: int) -> Tensor:
-        """Training vectors for one place of the queue, -1 meaning nothing is there.
+    def drives(self, token_BT: Tensor) -> Tensor:
+        """Training vectors of pieces, zero where there is none (-1).
 
         The hidden state is noise in half of the rows and absent in the rest.
         """
@@ -60,59 +64,58 @@ class Mouth(nn.Module):
                 noise, token_BT.clamp(min=0)[..., None], 1))
             use = (torch.rand(len(token_BT), 1, 1, device=known.device) < 0.5)
             known = torch.where(use, noisy, known)
-        return torch.where((token_BT >= 0)[..., None], known, self.synthesizer.none[place])
+        return known * (token_BT >= 0)[..., None]
 
-    def forward(self, previous_BT: Tensor, current_BT: Tensor, following_BT: Tensor, sounded_BT: Tensor) -> Tensor:
-        """Samples (B, T * 320) of a known course of the pointer, time-parallel.
-
-        Args:
-            previous_BT, current_BT, following_BT: pieces in each sub-frame, -1 where there is none.
-            sounded_BT: sub-frames the current piece has sounded before this one.
-        """
-        drives = [self.drives(t, place) for place, t in enumerate((previous_BT, current_BT, following_BT))]
-        speaking = current_BT >= 0
-        samples = self.vocoder(self.synthesizer(*drives, sounded_BT, speaking)[0])
+    def forward(self, course: Course, drive_BTD: Tensor | None = None) -> Tensor:
+        """Samples (B, T * 160) of a known course of the pointer, time-parallel; driven by the pieces' own vectors if no
+        others are given."""
+        speaking = course.token >= 0
+        drive = self.drives(course.token) if drive_BTD is None else drive_BTD
+        samples = self.vocoder(self.synthesizer(course, drive))
         # as in `step`: the vocoder rings on for a moment, then the output is exactly zero
         recent = speaking.clone()
-        for late in range(1, _IDLE_SUBFRAMES + 1):
+        for late in range(1, _IDLE_FRAMES + 1):
             recent[:, late:] |= speaking[:, :-late]
-        return (samples * recent.repeat_interleave(SUB_SAMPLES, 1)).clamp(-1, 1)
+        return (samples * recent.repeat_interleave(HOP, 1)).clamp(-1, 1)
 
     def init_state(self, num_rows: int) -> State:
         """Silent, with an empty queue."""
         return {"queue": self.synthesizer.init_state(num_rows), "wave": self.vocoder.init_state(num_rows),
-                "idle": torch.full((num_rows,), _IDLE_SUBFRAMES, dtype=torch.int64, device=self.gate.device)}
+                "idle": torch.full((num_rows,), _IDLE_FRAMES, dtype=torch.int64, device=self.gate.device)}
 
-    def step(self, cut_B: Tensor, state: State, fresh: State, active: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def step(self, cut_B: Tensor, state: State, fresh: State, active: Tensor,
+             rate_B: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """One block of sound from the queue.
 
         Args:
             cut_B: rows whose reply is cut in this block: what would have followed ramps down within 10 ms, and the
                 row becomes `fresh` (a one-row state), so that the next reply starts clean.
+            rate_B: speaking rate of each row in place of the configured one.
 
         Returns:
-            samples (B, 1280) and the synthesizer's record, with the sub-frame's samples added as `begun_at` and
+            samples (B, 1280) and the synthesizer's record, with the frames' samples added as `begun_at` and
             `ended_at` (offsets in this block, DELAY included; an offset may reach into the next block by DELAY).
         """
         queue = state["queue"]
-        frames, record = self.synthesizer.step(queue, active)
+        rate = torch.full_like(self.gate, self.config.rate).expand(len(cut_B)) if rate_B is None else rate_B
+        frames, record = self.synthesizer.step(queue, active, rate)
         samples = self.vocoder.step(frames, state["wave"], active)
         # the vocoder rings for a moment after the last piece, then the output is exactly zero
         idle = state["idle"]
         gates = []
-        for s in range(SUBFRAMES):
+        for s in range(FRAMES):
             now = torch.where(record["speaking"][:, s], torch.zeros_like(idle), idle + 1)
-            gates.append((idle < _IDLE_SUBFRAMES) | (now < _IDLE_SUBFRAMES))
+            gates.append((idle < _IDLE_FRAMES) | (now < _IDLE_FRAMES))
             write(idle, now.clamp(max=1 << 20), active)
             idle = state["idle"]
-        gate = torch.stack(gates, 1).to(samples.dtype).repeat_interleave(SUB_SAMPLES, 1)
+        gate = torch.stack(gates, 1).to(samples.dtype).repeat_interleave(HOP, 1)
         samples = samples * gate
         ramp = torch.zeros(samples.shape[1], device=samples.device)
         ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]
         samples = torch.where(cut_B[:, None], samples * ramp, samples)
         reset_rows(state, fresh, cut_B & active)
         for key in ("begun", "ended"):
-            sub = record[f"{key}_sub"]
-            record[f"{key}_at"] = torch.where(sub >= 0, sub * SUB_SAMPLES + DELAY, sub)
+            frame = record[f"{key}_frame"]
+            record[f"{key}_at"] = torch.where(frame >= 0, frame * HOP + DELAY, frame)
         return samples.clamp(-1, 1), record
 

@@ -1,15 +1,21 @@
 """The mouth's first half: driving vectors of text pieces to acoustic frames, by a pointer that stays or advances.
 
-Time runs in sub-frames of 20 ms, four to a block of 80 ms. In each, the pointer asks whether the piece that sounds has
-ended (a small network on the piece, the next piece if it is known, and how long it has sounded), and moves to the next
-piece if there is one. The acoustic network is causal and takes all sub-frames of a block at once:
+A piece's vector is read twice. It is spelled: a small network names the piece's phones, once, when the piece enters
+the queue; so any piece can follow any other, and a new piece needs a pronunciation and no new speech. And it colours:
+a projection of the vector tells the other networks what the phones leave open (stress, melody, mood).
 
-    queue        previous | current | waiting 0 | waiting 1
-    sub-frame    0    1    2    3   |
-    current      so   so   a    a   |   "so" ends, "a" begins to sound in sub-frame 2 of this block
-    sounded      0.24 0.26 0    0.02|
+Time runs in frames of 10 ms, eight to a block of 80 ms. In each, the pointer stays on its phone until the phone's time
+is up, then advances, to the next piece if the phone was the last:
 
-An acoustic frame (10 ms) is a log-mel of `omni.model.features`, log2(pitch / 200 Hz), and a voicing logit.
+    queue      previous | current | waiting 0 | waiting 1
+    frame      0    1    2    3    4    5    6    7   |
+    piece      so   so   so   a    a    a    latte         "a" and "latte" begin to sound in this block
+    phone      ow   ow   ow   ax   ax   ax   l    l
+    elapsed    5    6    7    0    1    2    0    1
+
+A phone is seen with two phones on each side, over the borders of pieces. Those of the next piece are absent while
+nobody knows it, as at the first piece of a reply. The acoustic network is causal and takes all frames of a block at
+once. An acoustic frame is a log-mel of `omni.model.features`, log2(pitch / 200 Hz), and a voicing logit.
 """
 
 from dataclasses import dataclass
@@ -18,10 +24,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omni.model.phones import PHONES
 from omni.nn.conv import CausalConv1d
-from omni.nn.state import State, expand_mask, write
+from omni.nn.state import State, write
 
-SUBFRAMES = 4        # per block
+FRAMES = 8           # per block
+ABSENT = 0           # in place of a phone
+CONTEXT = 2          # phones seen on each side
 PREVIOUS, CURRENT, NEXT, AFTER, NOTHING = range(5)  # places in the queue, and none
 # where each place of the queue is filled from when the pointer stays, starts after silence, advances, or has ended a
 # piece that nothing follows
@@ -31,15 +40,24 @@ _MOVES = [[PREVIOUS, CURRENT, NEXT, AFTER], [PREVIOUS, NEXT, AFTER, NOTHING], [C
 
 @dataclass(frozen=True, slots=True)
 class SynthesizerConfig:
-    """Sizes of the synthesizer; `drive_dim` is the language model's width."""
+    """Sizes of the synthesizer; `drive_dim` is the language model's width.
+
+    Attributes:
+        max_phones: of a piece.
+        max_frames: of a phone.
+        colour_dim: of what a vector tells besides its phones.
+    """
 
     drive_dim: int = 256
     dim: int = 256
     num_layers: int = 5
     kernel: int = 5
-    pointer_dim: int = 192
+    phone_dim: int = 48
+    colour_dim: int = 64
+    hidden_dim: int = 384
     num_mels: int = 80
-    max_subframes: int = 100
+    max_phones: int = 16
+    max_frames: int = 60
 
 
 class CausalBlock(nn.Module):
@@ -68,36 +86,60 @@ class CausalBlock(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm(y_BDT.transpose(1, 2)))))
 
 
-class Synthesizer(nn.Module):
-    """Pointer and acoustic network.
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where the pointer is in each frame of a known course, (B, T) each.
 
-    `forward` is teacher-forced and time-parallel: it is told which piece sounds in each sub-frame. `step` moves its
-    own pointer. State: `token` (B, 4) int64 pieces in the queue (-1 none), `drive` (B, 4, D) their vectors, `sounded`
-    (B,) int64 sub-frames of the current piece so far, and the contexts of the blocks.
+    Attributes:
+        window: (B, T, 2 * CONTEXT + 1) the phone that sounds and those around it, `ABSENT` where there is none.
+        token: the piece that sounds, -1 for none.
+        place: 1 on the first phone of a piece, 2 on the last, 3 on one that is both, 0 elsewhere.
+        elapsed: frames the phone has sounded before this one.
+        due: frames the phone is to sound.
+    """
+
+    window: Tensor
+    token: Tensor
+    place: Tensor
+    elapsed: Tensor
+    due: Tensor
+
+
+class Synthesizer(nn.Module):
+    """Spelling, pointer and acoustic network.
+
+    `forward` is time-parallel over a known course of the pointer. `step` moves its own. State: `token` (B, 4) int64
+    pieces in the queue (-1 none), `drive` (B, 4, D) their vectors, `phones` (B, 4, max_phones) int64 (`ABSENT` after
+    the last), `pointer` (B,) int64 the phone of the current piece, `elapsed` and `due` (B,) int64 frames of it, and the
+    contexts of the blocks.
     """
 
     def __init__(self, config: SynthesizerConfig):
         super().__init__()
-        self.config = config
-        self.none = nn.Parameter(torch.randn(3, config.drive_dim) * 0.5)  # no previous, no current, no next piece
-        self.pointer = nn.Sequential(
-            nn.Linear(2 * config.drive_dim + 16, config.pointer_dim), nn.GELU(),
-            nn.Linear(config.pointer_dim, config.pointer_dim), nn.GELU(), nn.Linear(config.pointer_dim, 1))
-        self.enter = nn.Sequential(nn.Linear(3 * config.drive_dim + 18, 2 * config.dim), nn.GELU(),
-                                   nn.Linear(2 * config.dim, config.dim))
-        self.blocks = nn.ModuleList(CausalBlock(config.dim, config.kernel) for _ in range(config.num_layers))
-        self.norm = nn.LayerNorm(config.dim)
-        self.leave = nn.Linear(config.dim, 2 * (config.num_mels + 2))
-        self.register_buffer("freqs", torch.tensor([0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 2.2]), persistent=False)
+        self.config = c = config
+        seen, count = (2 * CONTEXT + 1) * c.phone_dim, len(PHONES) + 1
+        self.spell_in, self.spell_out = nn.Linear(c.drive_dim, c.hidden_dim), nn.Linear(c.hidden_dim,
+                                                                                       c.max_phones * count)
+        self.colour = nn.Linear(c.drive_dim, c.colour_dim)
+        self.phone = nn.Embedding(count, c.phone_dim)
+        self.timing = nn.Sequential(nn.Linear(seen + c.colour_dim + 2, c.hidden_dim), nn.GELU(),
+                                    nn.Linear(c.hidden_dim, c.hidden_dim // 2), nn.GELU(),
+                                    nn.Linear(c.hidden_dim // 2, 1))
+        self.enter = nn.Sequential(nn.Linear(seen + c.colour_dim + 7, 2 * c.dim), nn.GELU(),
+                                   nn.Linear(2 * c.dim, c.dim))
+        self.blocks = nn.ModuleList(CausalBlock(c.dim, c.kernel) for _ in range(c.num_layers))
+        self.norm = nn.LayerNorm(c.dim)
+        self.leave = nn.Linear(c.dim, c.num_mels + 2)
         self.register_buffer("moves", torch.tensor(_MOVES), persistent=False)
 
     def init_state(self, num_rows: int) -> State:
         """An empty queue."""
-        zeros = self.none.new_zeros
-        device = self.none.device
+        device, zeros = self.leave.weight.device, self.leave.weight.new_zeros
+        integers = {k: torch.zeros(num_rows, dtype=torch.int64, device=device) for k in ("pointer", "elapsed", "due")}
         return {"token": torch.full((num_rows, 4), -1, dtype=torch.int64, device=device),
                 "drive": zeros(num_rows, 4, self.config.drive_dim),
-                "sounded": torch.zeros(num_rows, dtype=torch.int64, device=device),
+                "phones": torch.full((num_rows, 4, self.config.max_phones), ABSENT, dtype=torch.int64, device=device),
+                **integers,
                 **{f"block_{i}": b.init_state(num_rows) for i, b in enumerate(self.blocks)}}
 
     # ---- queue ---------------------------------------------------------------------------------------------------
@@ -112,51 +154,61 @@ class Synthesizer(nn.Module):
         """Whether a piece sounds now, (B,) bool."""
         return state["token"][:, CURRENT] >= 0
 
-    @staticmethod
-    def push(state: State, token_B: Tensor, drive_BD: Tensor, rows: Tensor) -> None:
+    def push(self, state: State, token_B: Tensor, drive_BD: Tensor, rows: Tensor) -> None:
         """Append one piece in the rows of the mask, which the grammar has made sure have room."""
         place = NEXT + (state["token"][:, NEXT] >= 0).long()
         here = (torch.arange(4, device=place.device)[None] == place[:, None]) & rows[:, None]
-        state["token"].copy_(torch.where(here, token_B[:, None], state["token"]))
-        state["drive"].copy_(torch.where(here[:, :, None], drive_BD[:, None], state["drive"]))
+        for key, value in (("token", token_B), ("drive", drive_BD), ("phones", self.spelled(drive_BD))):
+            mask = here.view(*here.shape, *([1] * (value.dim() - 1)))
+            state[key].copy_(torch.where(mask, value[:, None], state[key]))
 
     # ---- networks ------------------------------------------------------------------------------------------------
 
-    def position(self, sounded: Tensor) -> Tensor:
-        """Sub-frames (...) since a piece began, as (..., 17) smooth features."""
-        n = sounded.float()[..., None]
-        turns = n * self.freqs
-        return torch.cat([torch.sin(turns), torch.cos(turns), n / 30], -1)
+    def spelling(self, drive: Tensor) -> Tensor:
+        """Logits (..., max_phones, phones + 1) of the phones of driving vectors (..., D); `ABSENT` after the last."""
+        return self.spell_out(F.gelu(self.spell_in(drive))).unflatten(-1, (self.config.max_phones, -1))
 
-    def ended(self, current: Tensor, following: Tensor, position: Tensor) -> Tensor:
-        """Logit that a piece has ended at a `position`; (..., D), (..., D), (..., 17) -> (...)."""
-        return self.pointer(torch.cat([current, following, position[..., :16]], -1)).squeeze(-1)
+    def spelled(self, drive: Tensor) -> Tensor:
+        """Phones (..., max_phones) int64 of driving vectors, at least one."""
+        logits = self.spelling(drive)
+        first = logits[..., :1, ABSENT + 1:].argmax(-1) + ABSENT + 1
+        phones = torch.cat([first, logits[..., 1:, :].argmax(-1)], -1)
+        return phones * ((phones != ABSENT).cumprod(-1))
 
-    def condition(self, previous: Tensor, current: Tensor, following: Tensor, position: Tensor, logit: Tensor,
+    def log_frames(self, window: Tensor, drive: Tensor, place: Tensor) -> Tensor:
+        """Log of the frames that a phone lasts; (..., 5), (..., D), (...) -> (...)."""
+        told = [self.phone(window).flatten(-2), self.colour(drive), _flags(place)]
+        return self.timing(torch.cat(told, -1)).squeeze(-1)
+
+    def frames(self, window: Tensor, drive: Tensor, place: Tensor, rate: Tensor) -> Tensor:
+        """The same in whole frames at a speaking rate, int64, at least one."""
+        time = torch.exp(self.log_frames(window, drive, place).clamp(-2, 6)) / rate
+        return torch.round(time).long().clamp(1, self.config.max_frames)
+
+    def condition(self, window: Tensor, drive: Tensor, place: Tensor, elapsed: Tensor, due: Tensor,
                   speaking: Tensor) -> Tensor:
         """Input of the acoustic network, (..., dim); `speaking` False where no piece sounds."""
-        clock = torch.cat([position, logit.detach().clamp(-8, 8)[..., None] / 4], -1)
-        return self.enter(torch.cat([previous, current, following, clock * speaking[..., None]], -1))
+        done, whole = elapsed.float(), due.float().clamp(min=1)
+        clock = torch.stack([done / 10, whole / 10, ((done + 0.5) / whole).clamp(max=1.2), 1 / (done + 1)], -1)
+        told = torch.cat([self.colour(drive), _flags(place), clock], -1) * speaking[..., None]
+        return self.enter(torch.cat([self.phone(window).flatten(-2), told, speaking[..., None].to(told.dtype)], -1))
 
-    def forward(self, previous_BTD: Tensor, current_BTD: Tensor, following_BTD: Tensor, sounded_BT: Tensor,
-                speaking_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Acoustic frames (B, 2 T, num_mels + 2) and pointer logits (B, T) for given vectors in each sub-frame."""
-        position = self.position(sounded_BT)
-        logit = self.ended(current_BTD, following_BTD, position)
-        x = self.condition(previous_BTD, current_BTD, following_BTD, position, logit, speaking_BT)
+    def forward(self, course: Course, drive_BTD: Tensor) -> Tensor:
+        """Acoustic frames (B, T, num_mels + 2) of a course, with the vectors of its pieces."""
+        x = self.condition(course.window, drive_BTD, course.place, course.elapsed, course.due, course.token >= 0)
         for block in self.blocks:
             x = block(x)
-        return self._frames(x), logit
+        return self.leave(self.norm(x))
 
-    def step(self, state: State, active: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """One block: moves the pointer, gives acoustic frames (B, 8, num_mels + 2) and the record of pieces.
+    def step(self, state: State, active: Tensor, rate: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """One block: moves the pointer, gives acoustic frames (B, FRAMES, num_mels + 2) and the record of pieces.
 
-        The record holds `begun_token`, `begun_sub`, `ended_sub` (B, SUBFRAMES) int64, -1 where nothing happened, and
-        `speaking` (B, SUBFRAMES) bool.
+        `rate` (B,) is how many times faster than its teacher a row speaks. The record holds `begun_token`,
+        `begun_frame`, `ended_frame` (B, FRAMES) int64, -1 where nothing happened, and `speaking` (B, FRAMES) bool.
         """
         inputs, begun, ended, speaking = [], [], [], []
-        for _ in range(SUBFRAMES):
-            row, begun_token, has_ended, sounds = self._subframe(state, active)
+        for _ in range(FRAMES):
+            row, begun_token, has_ended, sounds = self._frame(state, active, rate)
             inputs.append(row)
             begun.append(begun_token)
             ended.append(has_ended)
@@ -165,45 +217,58 @@ class Synthesizer(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block.step(x, state[f"block_{i}"], active)
         begun_token, has_ended = torch.stack(begun, 1), torch.stack(ended, 1)
-        index = torch.arange(SUBFRAMES, device=x.device)[None]
+        index = torch.arange(FRAMES, device=x.device)[None]
         none = torch.full_like(begun_token, -1)
-        return self._frames(x), {"begun_token": begun_token, "begun_sub": torch.where(begun_token >= 0, index, none),
-                                 "ended_sub": torch.where(has_ended, index, none),
-                                 "speaking": torch.stack(speaking, 1)}
+        return self.leave(self.norm(x)), {
+            "begun_token": begun_token, "begun_frame": torch.where(begun_token >= 0, index, none),
+            "ended_frame": torch.where(has_ended, index, none), "speaking": torch.stack(speaking, 1)}
 
-    def _subframe(self, state: State, active: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        token, drive, sounded = state["token"], state["drive"], state["sounded"]
-        logit = self.ended(drive[:, CURRENT], self._known(state, NEXT, 2), self.position(sounded))
-        over = (token[:, CURRENT] >= 0) & (sounded > 0) & (
-            (logit > 0) | (sounded >= self.config.max_subframes)) & active
-        free = over | (token[:, CURRENT] < 0)
-        advance = free & (token[:, NEXT] >= 0) & active
+    def _frame(self, state: State, active: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        token, pointer, elapsed, due = (state[k] for k in ("token", "pointer", "elapsed", "due"))
+        count = (state["phones"][:, CURRENT] != ABSENT).sum(1)
+        up = (token[:, CURRENT] >= 0) & (elapsed >= due) & active
+        over = up & (pointer + 1 >= count)
+        advance = (over | (token[:, CURRENT] < 0)) & (token[:, NEXT] >= 0) & active
         only_over = over & ~advance
-        places = self.moves[advance * (1 + over.long()) + 3 * only_over]
-        token.copy_(torch.cat([token, torch.full_like(token[:, :1], -1)], 1).gather(1, places))
-        drive.copy_(torch.cat([drive, torch.zeros_like(drive[:, :1])], 1).gather(
-            1, places[:, :, None].expand(-1, -1, drive.shape[2])))
-        sounded.mul_(~(advance | only_over))
+        self._move(state, self.moves[advance * (1 + over.long()) + 3 * only_over])
+        fresh = advance | only_over
+        pointer.copy_(torch.where(fresh, 0, pointer + up.long()))
+        elapsed.mul_(~(fresh | up))
         sounds = token[:, CURRENT] >= 0
-        following = self._known(state, NEXT, 2)
-        current = self._known(state, CURRENT, 1)
-        position = self.position(sounded)
-        logit = self.ended(current, following, position)
-        row = self.condition(self._known(state, PREVIOUS, 0), current, following, position, logit, sounds)
-        begun = torch.where(advance, token[:, CURRENT], -1)
-        sounded.add_(sounds & active)
-        return row, begun, over, sounds
-
-    def _known(self, state: State, place: int, none: int) -> Tensor:
-        known = (state["token"][:, place] >= 0)[:, None]
-        return torch.where(known, state["drive"][:, place], self.none[none])
-
-    def _frames(self, x_BTD: Tensor) -> Tensor:
-        return self.leave(self.norm(x_BTD)).unflatten(2, (2, -1)).flatten(1, 2)
+        window, place = self._window(state)
+        drive = state["drive"][:, CURRENT]
+        write(due, self.frames(window, drive, place, rate) * sounds, active)
+        row = self.condition(window, drive, place, elapsed, due, sounds)
+        elapsed.add_((sounds & active).long())
+        return row, torch.where(advance, token[:, CURRENT], -1), over, sounds
 
     @staticmethod
-    def drop(state: State, rows: Tensor) -> None:
-        """Empty the queue of the rows in the mask; nothing of it sounds any more."""
-        state["token"].copy_(torch.where(expand_mask(rows, state["token"]), -1, state["token"]))
-        write(state["sounded"], torch.zeros_like(state["sounded"]), rows)
+    def _move(state: State, places_B4: Tensor) -> None:
+        """Fill each place of the queue from another one, or from nothing."""
+        for key, empty in (("token", -1), ("drive", 0), ("phones", ABSENT)):
+            value = state[key]
+            padded = torch.cat([value, torch.full_like(value[:, :1], empty)], 1)
+            index = places_B4.view(*places_B4.shape, *([1] * (value.dim() - 2))).expand(-1, -1, *value.shape[2:])
+            value.copy_(padded.gather(1, index))
 
+    @staticmethod
+    def _window(state: State) -> tuple[Tensor, Tensor]:
+        """Phones around the pointer, (B, 2 * CONTEXT + 1), and its place in the piece (B,); see `Course`."""
+        phones, pointer = state["phones"], state["pointer"]
+        counts = (phones != ABSENT).sum(2)
+        before, count = counts[:, PREVIOUS, None], counts[:, CURRENT, None]
+        at = pointer[:, None] + torch.arange(-CONTEXT, CONTEXT + 1, device=phones.device)[None]
+        size = phones.shape[2]
+        # places in [previous | current | next | absent]
+        index = torch.where(at < 0, before + at, torch.where(at < count, size + at, 2 * size + at - count))
+        known = torch.where(at < 0, before + at >= 0, at - count < counts[:, NEXT, None])
+        flat = phones[:, :AFTER].flatten(1)
+        window = torch.where(known, flat.gather(1, index.clamp(0, 3 * size - 1)), ABSENT)
+        sounds = state["token"][:, CURRENT] >= 0
+        place = (pointer == 0).long() + 2 * (pointer + 1 == counts[:, CURRENT]).long()
+        return window * sounds[:, None], place * sounds
+
+
+def _flags(place: Tensor) -> Tensor:
+    """(..., 2) whether a phone is the first of its piece, and whether it is the last."""
+    return torch.stack([place % 2, place // 2], -1).float()

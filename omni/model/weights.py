@@ -7,6 +7,7 @@ float32. Missing, extra and mis-shaped tensors are errors that name the tensor.
         model.safetensors   tensors; for a quantised `w` also `w.scale`
         config.yaml         DuplexConfig
         pieces.json         the vocabulary's words
+        captions.json       what captions are made of, where they come by pieces of words
         README.md           the model card
 """
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from omni.base import config as base_config
 from omni.base.errors import WeightsError
+from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import Pieces
 
@@ -49,16 +51,19 @@ def save_model(model: DuplexModel, folder: Path, int8: bool = True) -> None:
     text = yaml.safe_dump(base_config.to_plain(model.config), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     model.pieces.save(folder / "pieces.json")
+    if model.vocabulary is not None:
+        model.vocabulary.save(folder / CAPTIONS_FILE)
 
 
 def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
     """Load weights by the name of a shipped model or by folder, in eval mode.
 
     Raises:
-        WeightsError: there are no such weights, or a tensor does not fit.
+        WeightsError: there are no such weights, a file of theirs is missing, or a tensor does not fit.
     """
     folder = _folder(name)
-    model = DuplexModel(base_config.load(DuplexConfig, folder / "config.yaml"), Pieces.load(folder / "pieces.json"))
+    config = base_config.load(DuplexConfig, folder / "config.yaml")
+    model = DuplexModel(config, Pieces.load(folder / "pieces.json"), _vocabulary(config, folder))
     try:
         stored = load_file(folder / "model.safetensors")
     except (OSError, SafetensorError) as error:
@@ -77,9 +82,26 @@ def fingerprint(name: str | Path = "tiny") -> str:
 
 
 def config_fingerprint(name: str | Path = "tiny") -> str:
-    """The same of what else makes the model: its resolved configuration and its vocabulary."""
-    config = base_config.fingerprint(base_config.load(DuplexConfig, _folder(name) / "config.yaml"))
-    return hashlib.sha256(config.encode() + (_folder(name) / "pieces.json").read_bytes()).hexdigest()[:16]
+    """The same of what else makes the model: its resolved configuration, its vocabulary and that of its captions."""
+    folder = _folder(name)
+    config = base_config.load(DuplexConfig, folder / "config.yaml")
+    files = ["pieces.json"] + [CAPTIONS_FILE] * bool(config.encoder.caption_pieces)
+    told = base_config.fingerprint(config).encode() + b"".join((folder / file).read_bytes() for file in files)
+    return hashlib.sha256(told).hexdigest()[:16]
+
+
+def _vocabulary(config: DuplexConfig, folder: Path) -> Vocabulary | None:
+    """What the captions of these weights are made of; None where they come by characters.
+
+    Raises:
+        WeightsError: it is missing, or of another length than the caption head.
+    """
+    if not (wanted := config.encoder.caption_pieces):
+        return None
+    vocabulary = Vocabulary.load(folder / CAPTIONS_FILE)
+    if len(vocabulary) != wanted:
+        raise WeightsError(f"{CAPTIONS_FILE} of {folder.name} has {len(vocabulary)} pieces, the caption head {wanted}")
+    return vocabulary
 
 
 def _folder(name: str | Path) -> Path:

@@ -53,36 +53,40 @@ class RingAttention(nn.Module):
         return q, k, v
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        """The whole sequence from a fresh state, in chunks of `window` that see the chunk before them."""
+        """The whole sequence from a fresh state."""
         B, T, D = x_BTD.shape
-        W = self.window
-        pad = -T % W
-        x = F.pad(x_BTD, (0, 0, 0, pad))
-        N = (T + pad) // W
-        q, k, v = self._project(x, torch.arange(T + pad, device=x.device)[None])
+        q, k, v = self._project(x_BTD, torch.arange(T, device=x_BTD.device)[None])
+        # in chunks, twice the window is looked at for each chunk: a short sequence is cheaper as a whole
+        short = T <= 2 * self.window
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=self._band(T, x_BTD)) if short else self._chunked(q, k, v)
+        return self.out(y.transpose(1, 2).reshape(B, T, D))
 
-        def chunks(t: Tensor) -> Tensor:  # (B, H, N * W, d) -> (B, N, H, W, d)
-            return t.view(B, self.num_heads, N, W, -1).transpose(1, 2)
+    def _chunked(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of (B, H, T, d) in chunks of `window` that see the chunk before them."""
+        (B, H, T, _), W = q.shape, self.window
+        N = -(-T // W)
+
+        def chunks(t: Tensor) -> Tensor:  # (B, H, T, d) -> (B, N, H, W, d)
+            return F.pad(t, (0, 0, 0, N * W - T)).view(B, H, N, W, -1).transpose(1, 2)
 
         def with_past(t: Tensor) -> Tensor:  # each chunk behind the one before it
             return torch.cat([F.pad(t, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1], t], dim=3)
 
+        band = self._band(2 * W, q)[W:]
+        first = band.clone()
+        first[:, :W] = float("-inf")  # nothing was before the first chunk
+        mask = torch.stack([first] + [band] * (N - 1)).repeat(B, 1, 1)[:, None]
         q, k, v = chunks(q), with_past(chunks(k)), with_past(chunks(v))
-        mask = self._chunk_mask(N, x.device)
-        y = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1),
-                                           attn_mask=mask.repeat(B, 1, 1)[:, None])
-        y = y.view(B, N, self.num_heads, W, -1).transpose(1, 2).reshape(B, self.num_heads, T + pad, -1)
-        return self.out(y.transpose(1, 2).reshape(B, T + pad, D)[:, :T])
+        y = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), attn_mask=mask)
+        return y.view(B, N, H, W, -1).transpose(1, 2).reshape(B, H, N * W, -1)[:, :, :T]
 
-    def _chunk_mask(self, num_chunks: int, device: torch.device) -> Tensor:
-        """(N, W, 2W) bool: which of the two chunks' keys each query sees."""
-        W = self.window
-        query = torch.arange(W, device=device)[:, None] + W
-        key = torch.arange(2 * W, device=device)[None]
-        start = query - query % self.block  # W is a multiple of block, so this is the block's first frame
-        band = (key >= start - self.window) & (key < start + self.block)
-        first = band & (key >= W)
-        return torch.stack([first] + [band] * (num_chunks - 1))
+    def _band(self, num_frames: int, like: Tensor) -> Tensor:
+        """(T, T), added to the scores: 0 where a query sees a key, else minus infinity."""
+        query = torch.arange(num_frames, device=like.device)[:, None]
+        key = torch.arange(num_frames, device=like.device)[None]
+        start = query - query % self.block
+        seen = (key >= start - self.window) & (key < start + self.block)
+        return torch.zeros_like(seen, dtype=like.dtype).masked_fill(~seen, float("-inf"))
 
     def step(self, x_BTD: Tensor, state: State, active: Tensor) -> Tensor:
         """The next block of every row: T == block."""

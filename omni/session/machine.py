@@ -275,7 +275,8 @@ class Machine:
         for piece in result.begun:
             start = piece.at + offset
             self.playback.begin_word(piece.index, piece.text, start)
-            self._events.append(AgentText(piece.text, start, ends.get(piece.index, at + self._size), result.epoch))
+            end = ends.get(piece.index, max(at + self._size, start + 1))  # it may begin where the next block does
+            self._events.append(AgentText(piece.text, start, end, result.epoch))
         for piece in result.ended:
             self.playback.end_word(piece.index, piece.at + offset, piece.cut)
         if result.stopped:

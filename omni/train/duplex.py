@@ -1,29 +1,42 @@
-"""Stage "duplex": ears and mind together, on whole conversations with sound, own voice and echo."""
+"""Stage "duplex": ears and mind together, on whole conversations with sound, own voice and echo.
+
+The ears bring their sizes and the pieces of their captions with them, in the folder of their run. Captions go on being
+taught beside the mind, by characters and, where there is such a head, by pieces, so that both heads follow the frames
+that they read. Heads for sounds and speech have no lessons here: they are held to what they said when they came.
+"""
 
 import copy
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from omni.base.errors import ConfigError, WeightsError
 from omni.data import skills
 from omni.data.numbered import loader
 from omni.data.streams import SoundConversations
+from omni.model.captions import CAPTIONS_FILE, Vocabulary
+from omni.model.connector import Connector
 from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.ears import ears_of_run
+from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.tokens import Pieces
 from omni.model.weights import save_model
 from omni.train import loop, stages
-from omni.train.ears import ctc, load_encoder
+from omni.train.ears import load_encoder
+from omni.train.ears_losses import ctc
 from omni.train.heads import MindHeads
 from omni.train.loop import LoopConfig
 from omni.train.words import freeze_voice, load_mouth, token_loss
 
-SLOTS = 4  # caption slots in a block
-HEARD_WEIGHT, PLAN_WEIGHT = 0.1, 0.2
+SLOTS = 4  # slots of captions by characters in a block
+HEARD_WEIGHT, PLAN_WEIGHT, CHARACTER_WEIGHT, PIECE_WEIGHT, KEPT_WEIGHT = 0.1, 0.2, 0.3, 0.1, 0.2
+BLANK = 12.0  # logit of the blank where a stretch is filled up; the others are 0
 
 
 class Lesson(nn.Module):
@@ -32,30 +45,70 @@ class Lesson(nn.Module):
     def __init__(self, model: DuplexModel):
         super().__init__()
         self.model, self.heads = model, MindHeads(model)
+        self._before: list[nn.Module] = []  # in a list, so that it is no part of this module
+
+    def remember_ears(self, device: str) -> None:
+        """From now on `kept` compares with the ears as they are now, if they have what it looks at."""
+        encoder = self.model.encoder
+        if encoder.sounds is not None or encoder.speech is not None:
+            self._before = [copy.deepcopy(encoder).eval().requires_grad_(False).to(device)]
+
+    def kept(self, frames_BTD: Tensor, room_BN: Tensor, own_mel_BTM: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy of the heads for sounds and speech against what the remembered ears say, so that they are not
+        unlearned (Learning without Forgetting, arXiv 1606.09282); empty if there is nothing to compare."""
+        losses = {}
+        for before in self._before:
+            known = before(self.model.features(room_BN), own_mel_BTM)
+            for name in ("sounds", "speech"):
+                if (head := getattr(self.model.encoder, name)) is not None:
+                    said = getattr(before, name)(known).sigmoid()
+                    losses[name] = F.binary_cross_entropy_with_logits(head(frames_BTD), said)
+        return losses
 
 
 def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
-    """Token loss, the heads' losses, and CTC on the stretches whose words are known."""
-    offset = random.randrange(4000)
-    logits, captions, _ = lesson.model(batch["room"], batch["own"], batch["fed"], batch["backlog"], offset)
+    """Token loss, the losses of the mind's heads and of what the ears are to keep, and CTC on the stretches whose words
+    are known."""
+    model, offset = lesson.model, random.randrange(4000)
+    frames, own_mel = model.hear(batch["room"], batch["own"])
+    logits, _ = model.decide(frames, own_mel, batch["fed"], batch["backlog"], offset)
     loss, parts = token_loss(logits, batch)
     plan, parts["plan_right"] = lesson.heads.planned(batch["target"])
     parts["plan"] = plan.item()
     loss = loss + PLAN_WEIGHT * plan
+    for name, kept in lesson.kept(frames, batch["room"], own_mel).items():
+        parts[name] = kept.item()
+        loss = loss + KEPT_WEIGHT * kept
     spans = [(row, *span) for row, found in enumerate(batch["captions"]) for span in found]
     if spans:
         heard = lesson.heads.spelled([(row, first, last, words) for row, first, last, _, words in spans])
         parts["heard"] = heard.item()
         loss = loss + HEARD_WEIGHT * heard
-        longest = max(last - first for _, first, last, *_ in spans) * SLOTS
-        cut = [captions[row, first * SLOTS:last * SLOTS] for row, first, last, *_ in spans]
-        blank = captions.new_zeros(longest, captions.shape[-1])
-        blank[:, 0] = 12.0  # padding says blank
-        padded = torch.stack([torch.cat([c, blank[len(c):]]) for c in cut])
-        spelled = ctc(padded, [ids for *_, ids, _ in spans])
+        spelled = ctc(stretches(model.encoder.captions(frames), spans, SLOTS), [ids for *_, ids, _ in spans])
         parts["ctc"] = spelled.item()
-        loss = loss + 0.3 * spelled
+        loss = loss + CHARACTER_WEIGHT * spelled
+        if model.vocabulary is not None:
+            targets = [_pieces_of(ids, model.vocabulary) for *_, ids, _ in spans]
+            written = ctc(stretches(model.encoder.pieces(frames), spans, model.config.encoder.block_frames), targets)
+            parts["pieces"] = written.item()
+            loss = loss + PIECE_WEIGHT * written
     return loss, parts
+
+
+def stretches(logits_BTC: Tensor, spans: list[tuple], per_block: int) -> Tensor:
+    """(len(spans), longest, C), the logits of each stretch (row, first block, one past the last, ...), filled up with
+    blanks. `per_block`: logits in a block."""
+    longest = max(last - first for _, first, last, *_ in spans) * per_block
+    cut = [logits_BTC[row, first * per_block:last * per_block] for row, first, last, *_ in spans]
+    blank = logits_BTC.new_zeros(longest, logits_BTC.shape[-1])
+    blank[:, 0] = BLANK
+    return torch.stack([torch.cat([c, blank[len(c):]]) for c in cut])
+
+
+def _pieces_of(characters: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Ids of the pieces of a text that is told by its characters' ids."""
+    words = vocabulary.encode(caption_text(characters.tolist()))
+    return torch.tensor([i for word in words for i in word], dtype=torch.long, device=characters.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +116,10 @@ class DuplexStage:
     """Attributes:
         bank: folder of stage "bank".
         out: folder of the run; the finished model lies in its folder `weights`.
-        ears, words: folders of runs that ears and mind are taken from.
+        ears: folder of a run that ears are taken from, with their sizes: `model.encoder` is left out or the same.
+        words: folder of a run that the mind is taken from.
         voice: folder of a run whose mouth is taken in place of that of `words`.
-        init: an earlier run of this stage to go on from, with a new schedule.
+        init: an earlier run of this stage to go on from, with a new schedule; its ears count, in place of `ears`.
         blocks, batch: of a batch; drills: how many of its rows are turn upon turn.
         seed: of the conversations.
     """
@@ -87,28 +141,62 @@ class DuplexStage:
 
 
 def train(stage: DuplexStage) -> None:
-    """Join ears, mind and voice, and train on sound."""
+    """Join ears, mind and voice, and train on sound.
+
+    Raises:
+        ConfigError: `model.encoder` contradicts the ears that are to be taken.
+        WeightsError: the folder of a run lacks what is to be taken from it.
+    """
+    stage, vocabulary = _with_ears(stage)
     sources = [Path(p) / "model.safetensors" for p in (stage.ears, stage.words, stage.voice, stage.init) if p]
     folder = stages.begin(stage, [Path(stage.bank), *sources])
+    if vocabulary is not None:
+        vocabulary.save(folder / CAPTIONS_FILE)
     torch.manual_seed(stage.seed + 1)
     pieces = Pieces(skills.vocabulary())
-    model = DuplexModel(stage.model, pieces)
+    model = DuplexModel(stage.model, pieces, vocabulary)
     lesson = Lesson(model)
     if stage.words:
-        lesson.load_state_dict(load_file(Path(stage.words) / "model.safetensors"))
+        _take_mind(lesson, Path(stage.words))
         for p in model.own_in.parameters():  # its own voice says nothing to the mind yet, rather than noise
             nn.init.zeros_(p)
     if stage.voice:
         load_mouth(model, Path(stage.voice))
     if stage.ears:
         model.encoder.load_state_dict(load_encoder(Path(stage.ears)))
-        with torch.no_grad():
-            model.connector.spell.weight.copy_(model.encoder.caption.weight)
-            model.connector.spell.bias.copy_(model.encoder.caption.bias)
+        if isinstance(model.connector, Connector):  # another one passes no characters on
+            with torch.no_grad():
+                model.connector.spell.weight.copy_(model.encoder.caption.weight)
+                model.connector.spell.bias.copy_(model.encoder.caption.bias)
     if stage.init:
         lesson.load_state_dict(load_file(Path(stage.init) / "model.safetensors"))
+    if stage.ears or stage.init:
+        lesson.remember_ears(stage.loop.device)
     freeze_voice(model)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills)
     loop.run(lesson, loader(stream, stage.workers), losses, stage.loop, folder)
     save_model(model.cpu(), folder / "weights")
+
+
+def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
+    """The stage with the sizes of the ears that it takes, and what their captions are made of."""
+    told = stage.model.encoder
+    if not (source := stage.init or stage.ears):
+        if told.caption_pieces:
+            raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `ears` alone")
+        return stage, None
+    encoder, vocabulary = ears_of_run(Path(source))
+    if told not in (EncoderConfig(), encoder):
+        raise ConfigError(f"model.encoder: the ears of {source} have other sizes; leave it out")
+    return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary
+
+
+def _take_mind(lesson: Lesson, folder: Path) -> None:
+    """All but the ears of a run of stage "words", whose ears have heard nothing; the connector if it is of its kind."""
+    ears = ("model.encoder.",) if isinstance(lesson.model.connector, Connector) else (
+        "model.encoder.", "model.connector.")
+    known = load_file(folder / "model.safetensors")
+    missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(ears)}, strict=False)
+    for name in (*(n for n in missing if not n.startswith(ears)), *extra):
+        raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")

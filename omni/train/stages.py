@@ -24,7 +24,8 @@ from omni.data import provenance
 
 STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "EarsStage"),
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
-          "words": ("omni.train.words", "WordsStage"), "duplex": ("omni.train.duplex", "DuplexStage")}
+          "words": ("omni.train.words", "WordsStage"), "distil": ("omni.train.distil", "DistilStage"),
+          "duplex": ("omni.train.duplex", "DuplexStage"), "join": ("omni.train.join", "JoinStage")}
 # may change when a run goes on: they say how long, where and how fast, not what is learned
 _FREE = {"minutes", "checkpoint_minutes", "threads", "device", "workers", "processes"}
 

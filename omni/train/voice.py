@@ -1,13 +1,15 @@
 """Stage "voice": the piece embeddings, the synthesizer and the vocoder learn the agent's one voice.
 
-The teacher is flite's slt, spoken clause by clause with the silence at its ends trimmed; word times and pitch are the
+The teacher is flite's slt, spoken clause by clause with the silence at its ends trimmed; phone times and pitch are the
 teacher's own. The embedding table learned here is the language model's input embedding afterwards, frozen, so that
 the mind can be retrained without the voice. The gated projection of the hidden state is fed noise of unit size and
 dropped half the time, so that a mind of random weights does not spoil the voice.
 """
 
+import json
 import multiprocessing
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,23 +27,38 @@ from omni.data.numbered import Numbered, loader
 from omni.data.voices import spoken
 from omni.model.features import LogMel
 from omni.model.mouth import Mouth, MouthConfig
-from omni.model.synthesizer import SUBFRAMES
+from omni.model.phones import PAUSE, phone_id
+from omni.model.synthesizer import ABSENT, CONTEXT, FRAMES, Course
 from omni.model.tokens import PAUSES, Pieces
-from omni.model.vocoder import DELAY
+from omni.model.vocoder import DELAY, HOP
 from omni.train import loop, stages
 from omni.train.loop import LoopConfig
 
-SUB = 320  # samples in a sub-frame
 _PAUSE_MS = {",": 180, ".": 320, "?": 320}
+_TOLD = {"W": "double you", "latte": "lottay"}  # how flite is told to say what it would say otherwise
+FRAME = HOP  # samples
+VOCODER_EVERY = 3  # one row in so many is sounded
+BLIND = 0.04  # share of phones that are learned without their next piece
 
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """One text in the teacher's voice: `tokens` and the sub-frame each begins at (one more for the end)."""
+    """One text in the teacher's voice.
+
+    Attributes:
+        samples: float32 (N,), whole frames of 10 ms.
+        f0_hz: float32 (frames,), 0 where unvoiced.
+        tokens: its pieces.
+        counts: phones of each piece.
+        phones: ids of all phones, in order.
+        starts: the frame that each phone begins in, and one more for the end.
+    """
 
     samples: np.ndarray
-    f0_hz: np.ndarray  # every 10 ms, 0 unvoiced
+    f0_hz: np.ndarray
     tokens: list[int]
+    counts: list[int]
+    phones: list[int]
     starts: list[int]
 
 
@@ -49,39 +66,45 @@ _flite: Flite | None = None
 
 
 def teach(text: str, pieces: Pieces) -> Taught | None:
-    """Speak a text; None if the teacher's words do not match the pieces."""
+    """Speak a text; None if the teacher's words do not match the pieces, or it paused inside a clause."""
     global _flite
     _flite = _flite or Flite("slt")
-    audio, f0, tokens, starts, at = [], [], [], [], 0
+    audio, f0, tokens, counts, phones, starts, at = [], [], [], [], [], [], 0
     for clause, pause in _clauses(text):
         ids = pieces.encode(clause)
-        shown = [pieces.symbol(i) for i in ids]
-        speech = _flite.speak(" ".join(spoken(s).replace("double-you", "double you") for s in shown) + pause)
-        words = _merge(speech.words, shown)
-        if words is None:
+        told = [spoken(_TOLD.get(s := pieces.symbol(i), s)) for i in ids]
+        speech = _flite.speak(" ".join(told) + pause)
+        words = _merge(speech.words, [len(t.split()) for t in told])
+        if words is None or any(abs(b[0] - a[1]) > 1e-3 for a, b in zip(words, words[1:], strict=False)):
             return None
-        begin, end = int(words[0][0] * 16_000), int(words[-1][1] * 16_000)
-        begin = max(begin - 160, 0)
-        samples = speech.samples[begin:end + 160]
-        count = -(-len(samples) // SUB) * SUB
-        audio.append(np.pad(samples, (0, count - len(samples))))
-        frames = (begin + np.arange(count // 160) * 160 + 80) // 80  # 5 ms frames of the pitch track
+        begin, end = max(int(words[0][0] * 16_000) - FRAME, 0), int(words[-1][1] * 16_000)
+        samples = speech.samples[begin:end + FRAME]
+        count = -(-len(samples) // FRAME)
+        audio.append(np.pad(samples, (0, count * FRAME - len(samples))))
+        ticks = (begin + np.arange(count) * FRAME + FRAME // 2) // 80  # 5 ms frames of the pitch track
         track = speech.f0_hz
-        f0.append(np.where(frames < len(track), track[np.minimum(frames, len(track) - 1)], 0))
-        for token, (start, _) in zip(ids, words, strict=False):
+        f0.append(np.where(ticks < len(track), track[np.minimum(ticks, len(track) - 1)], 0))
+        for token, (first, last) in zip(ids, words, strict=True):
+            own = [(name, a) for name, a, b in speech.phones if first - 1e-4 <= a and b <= last + 1e-4]
             tokens.append(token)
-            starts.append((at + max(int(start * 16_000) - begin, 0)) // SUB if starts else 0)
+            counts.append(len(own))
+            for name, a in own:
+                frame = at + max(round((a * 16_000 - begin) / FRAME), 0) if phones and starts[-1] >= at else at
+                starts.append(max(frame, starts[-1] + 1) if starts else frame)
+                phones.append(phone_id(name))
         at += count
         tokens.append(pieces.encode(pause)[0])
-        starts.append(at // SUB)
-        silent = _PAUSE_MS[pause] * 16 // SUB * SUB
-        audio.append(np.zeros(silent, np.float32))
-        f0.append(np.zeros(silent // 160, np.float32))
+        counts.append(1)
+        phones.append(PAUSE)
+        starts.append(at)
+        silent = _PAUSE_MS[pause] * 16 // FRAME
+        audio.append(np.zeros(silent * FRAME, np.float32))
+        f0.append(np.zeros(silent, np.float32))
         at += silent
-    starts.append(at // SUB)
-    if any(b <= a for a, b in zip(starts, starts[1:], strict=False)):
+    starts.append(at)
+    if any(b <= a for a, b in zip(starts, starts[1:], strict=False)) or 0 in counts:
         return None
-    return Taught(np.concatenate(audio), np.concatenate(f0), tokens, starts)
+    return Taught(np.concatenate(audio), np.concatenate(f0), tokens, counts, phones, starts)
 
 
 def _clauses(text: str) -> list[tuple[str, str]]:
@@ -98,11 +121,11 @@ def _clauses(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _merge(words, shown: list[str]) -> list[tuple[float, float]] | None:
-    """Spans of pieces from the teacher's words: "W" is two of them, and "don't" may be."""
+def _merge(words, wanted: list[int]) -> list[tuple[float, float]] | None:
+    """Spans of pieces from the teacher's words; a piece is told in one word or in several, and flite makes two of
+    "don't"."""
     spans, i = [], 0
-    for symbol in shown:
-        want = 2 if symbol == "W" else 1
+    for want in wanted:
         if i + want > len(words):
             return None
         end = i + want
@@ -141,100 +164,129 @@ def prepare(path: Path, pieces: Pieces, count: int, processes: int, seed: int = 
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for some in tqdm(pool.imap(_teach_many, tasks), total=len(tasks), desc="teacher", unit="x20"):
             made.extend(some)
-    np.savez(path, samples=np.concatenate([(t.samples * 32767).astype(np.int16) for t in made]),
+    np.savez(path, words=np.array(json.dumps(list(pieces.words))),
+             samples=np.concatenate([(t.samples * 32767).astype(np.int16) for t in made]),
              f0=np.concatenate([t.f0_hz for t in made]).astype(np.float32),
-             tokens=np.concatenate([t.tokens for t in made]), starts=np.concatenate([t.starts for t in made]),
-             num_samples=[len(t.samples) for t in made], num_tokens=[len(t.tokens) for t in made])
+             tokens=np.concatenate([t.tokens for t in made]), counts=np.concatenate([t.counts for t in made]),
+             phones=np.concatenate([t.phones for t in made]), starts=np.concatenate([t.starts for t in made]),
+             num_frames=[len(t.f0_hz) for t in made], num_tokens=[len(t.tokens) for t in made],
+             num_phones=[len(t.phones) for t in made])
+
+
+def pronunciations(path: Path, num_tokens: int, max_phones: int) -> np.ndarray:
+    """(num_tokens, max_phones) int64: how each piece was said most often, `ABSENT` after its last phone; -1 throughout
+    for pieces that were never said."""
+    data = np.load(path, allow_pickle=False)
+    ends, said = np.cumsum(data["counts"]), [Counter() for _ in range(num_tokens)]
+    for token, count, end in zip(data["tokens"], data["counts"], ends, strict=True):
+        said[token][tuple(data["phones"][end - count:end].tolist())] += 1
+    table = np.full((num_tokens, max_phones), -1, np.int64)
+    for token, found in enumerate(said):
+        if found:
+            phones = found.most_common(1)[0][0][:max_phones]
+            table[token] = ABSENT
+            table[token, :len(phones)] = phones
+    return table
 
 
 class Lessons(Numbered):
-    """Random stretches of `blocks` blocks from the teacher's texts, on the sub-frame grid."""
+    """Random stretches of `blocks` blocks from the teacher's texts: the course of the pointer, and the sound."""
 
     def __init__(self, path: Path, blocks: int, batch: int, seed: int):
-        self.path, self.subs, self.batch, self.seed = path, blocks * SUBFRAMES, batch, seed
+        self.path, self.frames, self.batch, self.seed = path, blocks * FRAMES, batch, seed
 
     def open(self):
         """See `Numbered`."""
         data = dict(np.load(self.path, allow_pickle=False))
-        s_ends, t_ends = np.cumsum(data["num_samples"]), np.cumsum(data["num_tokens"])
-        weights = data["num_samples"] / data["num_samples"].sum()
+        ends = {k: np.cumsum(data[f"num_{k}"]) for k in ("frames", "tokens", "phones")}
+        weights = data["num_frames"] / data["num_frames"].sum()
 
         def make(generator: random.Random):
             rng = np.random.default_rng(generator.getrandbits(64))
-            rows = [self._row(data, s_ends, t_ends, int(rng.choice(len(weights), p=weights)), rng)
-                    for _ in range(self.batch)]
+            rows = [self._row(data, ends, int(rng.choice(len(weights), p=weights)), rng) for _ in range(self.batch)]
             return {k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}
 
         return make
 
-    def _row(self, data, s_ends, t_ends, i: int, rng) -> dict[str, np.ndarray]:
-        n, k = int(data["num_samples"][i]), int(data["num_tokens"][i])
-        s0, t0 = int(s_ends[i]) - n, int(t_ends[i]) - k
-        tokens = data["tokens"][t0:t0 + k]
-        starts = data["starts"][t0 + i:t0 + i + k + 1]  # one more entry than tokens for each text before
-        lead = int(rng.integers(0, 12))
-        total = lead + n // SUB + int(rng.integers(0, 20))
-        piece = np.full(max(total, self.subs), -1)
-        for j in range(k):
-            piece[lead + starts[j]:lead + starts[j + 1]] = j
-        audio = np.zeros(len(piece) * SUB, np.float32)
-        audio[lead * SUB:lead * SUB + n] = data["samples"][s0:s0 + n] / 32768
-        f0 = np.zeros(len(piece) * 2, np.float32)
-        f0[lead * 2:lead * 2 + n // 160] = data["f0"][s0 // 160:(s0 + n) // 160]
-        at = int(rng.integers(0, len(piece) - self.subs + 1))
-        window = slice(at, at + self.subs)
-        index, place = piece[window], np.arange(at, at + self.subs) - lead
-        known = index >= 0
-        safe = np.maximum(index, 0)
-
-        def token_at(j: np.ndarray) -> np.ndarray:
-            return np.where(known & (j >= 0) & (j < k), tokens[np.clip(j, 0, k - 1)], -1)
-
-        sounded = np.where(known, place - starts[safe], 0)
-        following = token_at(safe + 1)
-        # the first piece of a reply starts before its next piece is known; that comes one block later
-        following = np.where((safe == 0) & (sounded < SUBFRAMES), -1, following)
-        after_end = (index < 0) & (place >= starts[k])
-        previous = np.where(after_end, tokens[k - 1], token_at(safe - 1))
-        return {"current": token_at(safe), "previous": previous, "following": following,
-                "sounded": sounded, "duration": np.where(known, starts[safe + 1] - starts[safe], 0),
-                "audio": audio[at * SUB:(at + self.subs) * SUB], "f0": f0[at * 2:(at + self.subs) * 2]}
+    def _row(self, data, ends, i: int, rng) -> dict[str, np.ndarray]:
+        size = {k: int(data[f"num_{k}"][i]) for k in ends}
+        first = {k: int(ends[k][i]) - size[k] for k in ends}
+        n, k = size["frames"], size["phones"]
+        phones = data["phones"][first["phones"]:first["phones"] + k]
+        starts = data["starts"][first["phones"] + i:first["phones"] + i + k + 1]  # one entry more for each text before
+        counts = data["counts"][first["tokens"]:first["tokens"] + size["tokens"]]
+        piece = np.repeat(np.arange(len(counts)), counts)                         # of each phone
+        tokens = data["tokens"][first["tokens"]:first["tokens"] + size["tokens"]][piece]
+        place = (np.diff(piece, prepend=-1) > 0) + 2 * (np.diff(piece, append=len(counts)) > 0)
+        lead = int(rng.integers(0, 24))
+        total = max(lead + n + int(rng.integers(0, 40)), self.frames)
+        index = np.full(total, -1)
+        index[lead:lead + n] = np.repeat(np.arange(k), np.diff(starts))
+        audio, f0 = np.zeros(total * FRAME, np.float32), np.zeros(total, np.float32)
+        audio[lead * FRAME:(lead + n) * FRAME] = data["samples"][
+            first["frames"] * FRAME:(first["frames"] + n) * FRAME] / 32768
+        f0[lead:lead + n] = data["f0"][first["frames"]:first["frames"] + n]
+        at = int(rng.integers(0, total - self.frames + 1))
+        window = slice(at, at + self.frames)
+        index, frame = index[window], np.arange(at, at + self.frames) - lead
+        known, safe = index >= 0, np.maximum(index, 0)
+        around = safe[:, None] + np.arange(-CONTEXT, CONTEXT + 1)
+        within = (around >= 0) & (around < k) & known[:, None]
+        around = np.clip(around, 0, k - 1)
+        # nobody knows the piece after the first one of a reply in its first block, and sometimes later on
+        ahead, behind = piece[around] - piece[safe][:, None], np.abs(piece[around] - piece[safe][:, None])
+        blind = (piece[safe] == 0) & (frame < FRAMES) | (rng.random(k)[safe] < BLIND)
+        within &= (behind <= 1) & ~((ahead > 0) & blind[:, None])
+        return {"window": np.where(within, phones[around], ABSENT), "token": np.where(known, tokens[safe], -1),
+                "place": np.where(known, place[safe], 0), "elapsed": np.where(known, frame - starts[safe], 0),
+                "due": np.where(known, np.diff(starts)[safe], 0),
+                "audio": audio[at * FRAME:(at + self.frames) * FRAME], "f0": f0[window]}
 
 
 class VoiceTrainer(nn.Module):
-    """The mouth with its teacher's features."""
+    """The mouth with its teacher's features, and what its pieces are called.
 
-    def __init__(self, mouth: Mouth):
+    Args:
+        table: (num_tokens, max_phones) of `pronunciations`.
+    """
+
+    def __init__(self, mouth: Mouth, table: Tensor):
         super().__init__()
         self.mouth, self.features = mouth, LogMel()
+        self.register_buffer("table", table, persistent=False)
 
     def losses(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Pointer, log-mel, pitch, voicing and multi-resolution spectral loss."""
+        """Spelling, phone times, log-mel, pitch, voicing and multi-resolution spectral loss."""
         mouth, synthesizer = self.mouth, self.mouth.synthesizer
-        drives = [mouth.drives(batch[k], place) for place, k in enumerate(("previous", "current", "following"))]
-        speaking = batch["current"] >= 0
-        frames, logit = synthesizer(drives[0], drives[1], drives[2], batch["sounded"], speaking)
-        # the pointer, at every age around the true end
-        duration = batch["duration"]
-        ages = (duration + torch.randint_like(duration, -10, 11)).clamp(min=1)
-        guess = synthesizer.ended(drives[1], drives[2], synthesizer.position(ages))
-        pointer = F.binary_cross_entropy_with_logits(guess, (ages >= duration).float(), reduction="none")
-        pointer = pointer[speaking].mean()
+        course = Course(*(batch[k] for k in ("window", "token", "place", "elapsed", "due")))
+        drive, speaking = mouth.drives(course.token), course.token >= 0
+        frames = synthesizer(course, drive)
+        spelled, said = self._spelling()
+        guess = synthesizer.log_frames(course.window, drive, course.place)
+        late = (guess - course.due.clamp(min=1).float().log()).abs()
+        timing = (late * (course.elapsed == 0) * speaking).sum() / ((course.elapsed == 0) & speaking).sum().clamp(min=1)
         mel = self.features(batch["audio"])
         f0, voiced = batch["f0"], (batch["f0"] > 0).float()
         pitch = torch.log2(f0.clamp(min=50) / 200)
         loss_mel = (frames[..., :80] - mel).abs().mean()
         loss_pitch = ((frames[..., 80] - pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         loss_voiced = F.binary_cross_entropy_with_logits(frames[..., 81], voiced)
-        # half of the vocoder's lessons on the teacher's frames, half on the synthesizer's own
-        taught = torch.cat([mel, pitch[..., None], (voiced * 2 - 1)[..., None]], 2)
-        own = torch.cat([frames[..., :80], pitch[..., None], (voiced * 2 - 1)[..., None]], 2)
-        half = len(mel) // 2
-        heard = mouth.vocoder(torch.cat([taught[:half], own[half:]]))
-        spectral = stft_loss(heard[:, DELAY:], batch["audio"][:, :-DELAY])
-        loss = pointer * 0.3 + loss_mel * 4 + loss_pitch * 2 + loss_voiced * 0.5 + spectral
-        return loss, {"pointer": pointer.item(), "mel": loss_mel.item(), "pitch": loss_pitch.item(),
-                      "voiced": loss_voiced.item(), "spectral": spectral.item()}
+        # half of the vocoder's lessons on the teacher's frames, half on the synthesizer's own; it costs most, so it has
+        # fewer rows
+        half = -(-len(mel) // (2 * VOCODER_EVERY))
+        melody = torch.stack([pitch, voiced * 2 - 1], 2)[:2 * half]
+        heard = mouth.vocoder(torch.cat([torch.cat([mel[:half], frames[half:2 * half, :, :80]]), melody], 2))
+        spectral = stft_loss(heard[:, DELAY:], batch["audio"][:2 * half, :-DELAY])
+        loss = spelled + timing * 0.5 + loss_mel * 4 + loss_pitch * 2 + loss_voiced * 0.5 + spectral
+        return loss, {"spelled": spelled.item(), "said": said, "timing": timing.item(), "mel": loss_mel.item(),
+                      "pitch": loss_pitch.item(), "voiced": loss_voiced.item(), "spectral": spectral.item()}
+
+    def _spelling(self) -> tuple[Tensor, float]:
+        """Cross-entropy of the phones of every piece that was ever said, and the share of pieces spelled right."""
+        tokens = (self.table[:, 0] >= 0).nonzero()[:, 0]
+        logits, target = self.mouth.synthesizer.spelling(self.mouth.drives(tokens[None])[0]), self.table[tokens]
+        right = (logits.argmax(-1) == target).all(1).float().mean().item()
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten()), right
 
 
 def stft_loss(x_BN: Tensor, y_BN: Tensor) -> Tensor:
@@ -282,9 +334,13 @@ def train(stage: VoiceStage) -> None:
         prepare(lessons, pieces, stage.texts, stage.processes)
     folder = stages.begin(stage, [lessons])
     torch.manual_seed(stage.seed)
-    trainer = VoiceTrainer(Mouth(stage.mouth, len(pieces)))
+    table = pronunciations(lessons, len(pieces), stage.mouth.synthesizer.max_phones)
+    trainer = VoiceTrainer(Mouth(stage.mouth, len(pieces)), torch.from_numpy(table))
     if stage.init:
-        trainer.load_state_dict(load_file(Path(stage.init) / "model.safetensors"))
+        known = load_file(Path(stage.init) / "model.safetensors")
+        own = trainer.state_dict()
+        fits = {n: t for n, t in known.items() if n in own and own[n].shape == t.shape}
+        trainer.load_state_dict(fits, strict=False)
         trainer.mouth.embedding.weight.requires_grad_(False)
     stream = Lessons(lessons, stage.blocks, stage.batch, stage.seed)
     loop.run(trainer, loader(stream, stage.workers), lambda model, batch: model.losses(batch), stage.loop, folder)

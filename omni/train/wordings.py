@@ -21,6 +21,7 @@ from omni.data.skills import orders
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.train.ears import load_encoder
+from omni.train.ears_scores import padded
 
 
 def score(log_probs_TC: Tensor, texts: list[str]) -> Tensor:
@@ -70,15 +71,14 @@ def train(stage: WordingsStage) -> None:
     folder = Path(stage.out or stage.bank)
     torch.set_num_threads(stage.threads)
     features, encoder = LogMel(floor=EAR_FLOOR), Encoder(stage.encoder)
-    encoder.load_state_dict(load_encoder(Path(stage.ears)))
+    known = load_encoder(Path(stage.ears))
+    encoder.load_state_dict({name: known[name] for name in encoder.state_dict()})  # other heads are not asked
     encoder.eval()
     found, kept = [], 0
     for u in tqdm([u for u in bank.load(Path(stage.bank)) if u.source == "coffee_orders" and not u.dev],
                   unit="orders"):
-        x = np.pad(u.samples.astype(np.float32) / 32768, (4000, 6000))
-        x = x[:len(x) // 1280 * 1280] + np.random.default_rng(0).standard_normal(len(x) // 1280 * 1280) * 1e-3
-        mel = features(torch.from_numpy(x.astype(np.float32))[None])
-        own = features(torch.zeros(1, len(x)))
+        x_BN = torch.from_numpy(padded(u.samples))[None]
+        mel, own = features(x_BN), features(torch.zeros_like(x_BN))
         text, loss = best(encoder.captions(encoder(mel, own))[0].log_softmax(-1), u.facts)
         kept += loss < stage.most
         found.append({"name": u.name, "best": text, "text": text if loss < stage.most else None,

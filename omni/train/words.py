@@ -1,7 +1,8 @@
 """Stage "words": the mind learns dialogue from streams of characters, before it has ears.
 
 No sound is made: characters come as a caption head would spell them, with errors, and the connector's character
-embeddings turn them into what the language model hears. A conversation costs a tenth of one with sound.
+embeddings turn them into what the language model hears (so it is for the plain ears, whose connector has some). A
+conversation costs a tenth of one with sound.
 
 Most rows are drills, exchange upon exchange faster than speech: what is said back, and where in what was heard it
 stands, is learned from many exchanges. Two heads help and are dropped afterwards (`omni.train.heads`).
@@ -16,11 +17,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from omni.base.errors import ConfigError
 from omni.data import skills
 from omni.data.numbered import loader
 from omni.data.streams import SLOTS_PER_BLOCK, TextConversations
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.encoder import EncoderConfig
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
 from omni.train import loop, stages
 from omni.train.heads import MindHeads
@@ -113,7 +116,15 @@ class WordsStage:
 
 
 def train(stage: WordsStage) -> None:
-    """Train the mind on text."""
+    """Train the mind on text.
+
+    Raises:
+        ConfigError: the model has ears that characters cannot stand in for, or that bring captions of their own.
+    """
+    if not isinstance(stage.model.encoder, EncoderConfig):
+        raise ConfigError("model.encoder: characters can stand in for the plain ears alone; leave `kind` out")
+    if stage.model.encoder.caption_pieces:
+        raise ConfigError("model.encoder.caption_pieces: captions by pieces come with ears, which nobody has here")
     folder = stages.begin(stage, [Path(stage.voice) / "model.safetensors"])
     torch.manual_seed(stage.seed)
     pieces = Pieces(skills.vocabulary())

@@ -6,7 +6,7 @@ import torch
 
 from omni.data.speaker import BLOCK, Rendered, TextSpeaker, VoiceSpeaker, schedule
 from omni.model.mouth import RAMP, Mouth
-from omni.model.synthesizer import Synthesizer
+from omni.model.synthesizer import FRAMES, Synthesizer
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, THINK, Pieces
 
 PIECES = Pieces([*tiny.WORDS, "a", "lighthouse"])
@@ -19,7 +19,7 @@ def mouth(request) -> Mouth:
     """Random durations: some end at once, some by the limit, and what follows matters."""
     mouth = tiny.steady(tiny.randomise(Mouth(tiny.MOUTH, len(PIECES)), seed=request.param))
     with torch.no_grad():
-        mouth.synthesizer.pointer[-1].bias -= request.param - 0.5
+        mouth.synthesizer.timing[-1].bias += request.param
     return mouth
 
 
@@ -39,7 +39,7 @@ def _eager(mouth: Mouth, ids: list[int], cut_at: int | None = None) -> Rendered:
         elif todo and waiting[-1] < MAX_WAITING:
             tokens.append(todo.pop(0))
             token = torch.tensor([tokens[-1]])
-            Synthesizer.push(queue, token, mouth.drive(token), ON)
+            mouth.synthesizer.push(queue, token, mouth.drive(token), ON)
         elif not todo and not waiting[-1] and not sounding[-1]:
             tokens.append(END_SPEAK)
         else:
@@ -92,10 +92,10 @@ def test_a_text_without_sound_is_paced_too():
 
 
 def test_a_piece_waits_until_the_piece_two_before_has_begun():
-    plan, subs = schedule(list(range(FIRST_PIECE, FIRST_PIECE + 6)), lambda current, following: torch.arange(11) >= 10)
+    plan, course = schedule(list(range(FIRST_PIECE, FIRST_PIECE + 6)), TextSpeaker(PIECES))
     began = {}
-    for at, (_, current, _, _) in enumerate(subs):
-        began.setdefault(int(current), at // 4)
+    for at, current in enumerate(course[:, -4]):
+        began.setdefault(int(current), at // FRAMES)
     for block, token in enumerate(plan.tokens):
         if token >= FIRST_PIECE + 2:
             assert began[token - 2] < block, "piece k + 2 comes once piece k has begun to sound"

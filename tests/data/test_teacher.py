@@ -13,6 +13,7 @@ from omni.data import voices
 from omni.data.espeak import Espeak
 from omni.data.festival import Festival
 from omni.data.flite import Flite
+from omni.model.phones import PHONES
 from omni.model.tokens import PAUSES, Pieces
 from omni.train import voice
 
@@ -41,15 +42,19 @@ def test_words_have_times_within_the_sound(slt):
     assert len(voiced) > 20 and 100 < np.median(voiced) < 300
 
 
-def test_a_lesson_of_the_teacher_lies_on_the_sub_frame_grid(slt):
+def test_a_lesson_of_the_teacher_lies_on_the_grid_of_frames(slt):
     pieces = Pieces(tiny.WORDS)
     taught = voice.teach("one two W, three.", pieces)
     assert taught.tokens == pieces.encode("one two W, three.")
-    assert len(taught.starts) == len(taught.tokens) + 1 and taught.starts[0] == 0
-    assert (np.diff(taught.starts) > 0).all() and taught.starts[-1] * voice.SUB == len(taught.samples)
-    assert len(taught.f0_hz) * 160 == len(taught.samples)
-    for token, a, b in zip(taught.tokens, taught.starts, taught.starts[1:], strict=False):
-        sound = np.abs(taught.samples[a * voice.SUB:b * voice.SUB]).max()
+    assert len(taught.starts) == len(taught.phones) + 1 == sum(taught.counts) + 1 and taught.starts[0] == 0
+    assert (np.diff(taught.starts) > 0).all() and taught.starts[-1] * voice.FRAME == len(taught.samples)
+    assert len(taught.f0_hz) * voice.FRAME == len(taught.samples)
+    said = [PHONES[p - 1] for p in taught.phones]
+    assert said[:5] == ["w", "ah", "n", "t", "uw"] and said[-5:] == ["pau", "th", "r", "iy", "pau"]
+    last = 0
+    for token, count in zip(taught.tokens, taught.counts, strict=True):
+        a, b, last = taught.starts[last], taught.starts[last + count], last + count
+        sound = np.abs(taught.samples[a * voice.FRAME:b * voice.FRAME]).max()
         assert (sound < 0.01) == (pieces.symbol(token) in PAUSES)
 
 

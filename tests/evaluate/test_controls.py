@@ -1,6 +1,7 @@
 """Controls collapse when they should, and what must not matter does not."""
 
 import numpy as np
+import pytest
 import tiny
 import torch
 from fake_model import FakeModel
@@ -49,8 +50,9 @@ def test_the_deaf_and_the_last_one_left_hear_nothing():
     assert _starts(Rewired(Engine(FakeModel(), capacity=1), deaf=False), [_asks(0, 5)]) == [None]
 
 
-def test_random_weights_are_new_ones_and_the_same_every_time():
-    model = tiny.duplex(restless=False)
+@pytest.mark.parametrize("encoder", [tiny.ENCODER, tiny.SENSES], ids=["characters", "every head"])
+def test_random_weights_are_new_ones_and_the_same_every_time(encoder):
+    model = tiny.duplex(restless=False, encoder=encoder)
     state = torch.random.get_rng_state()
     a, b = random_weights(model), random_weights(model)
     assert torch.equal(state, torch.random.get_rng_state())
@@ -58,10 +60,15 @@ def test_random_weights_are_new_ones_and_the_same_every_time():
     assert not torch.equal(a.token_in.weight, model.token_in.weight) and not a.training
 
 
-def test_scrambled_captions_move_no_token():
-    model, user = tiny.duplex(), np.random.default_rng(0).standard_normal(40 * BLOCK).astype(np.float32) * 0.1
+@pytest.mark.parametrize("encoder", [tiny.ENCODER, tiny.SENSES], ids=["characters", "every head"])
+def test_scrambled_captions_move_no_token(encoder):
+    model = tiny.duplex(encoder=encoder)
+    user = np.random.default_rng(0).standard_normal(40 * BLOCK).astype(np.float32) * 0.1
     plain = run_pass(Engine(model, capacity=1), user)
+    before = {name: p.clone() for name, p in model.encoder.named_parameters()}
     random_captions(model)
+    moved = {name.split(".")[0] for name, p in model.encoder.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {"caption"} | ({"pieces", "sounds", "speech"} if encoder is tiny.SENSES else set())
     scrambled = run_pass(Engine(model, capacity=1), user)
     assert plain.record.caption_text() != scrambled.record.caption_text()
     assert np.array_equal(plain.output(len(user)), scrambled.output(len(user)))

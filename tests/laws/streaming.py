@@ -15,7 +15,7 @@ from omni.model.encoder import Encoder, EncoderBlock
 from omni.model.features import LogMel
 from omni.model.language_model import RingLanguageModel, build_language_model
 from omni.model.mouth import Mouth
-from omni.model.synthesizer import CURRENT, NEXT, PREVIOUS, SUBFRAMES, CausalBlock, Synthesizer
+from omni.model.synthesizer import CURRENT, FRAMES, CausalBlock, Course, Synthesizer
 from omni.model.tokens import FIRST_PIECE, MAX_WAITING, allowed
 from omni.model.vocoder import Vocoder
 from omni.nn.attention import RingAttention
@@ -131,12 +131,11 @@ class Queue(Streaming):
         synthesizer.push(queue, token, chunk["drive"][:, 0], (token >= 0) & free & active)
 
     def watched(self, synthesizer: Synthesizer, queue: State, run):
-        """`run()`, writing down the pointer's path: the queue, and what `condition` is given in each sub-frame."""
-        plain, names = synthesizer.condition, (
-            "previous", "current", "following", "position", "logit", "speaking")
+        """`run()`, writing down the pointer's path: the piece, and what `condition` is given in each frame."""
+        plain, names = synthesizer.condition, ("window", "drive", "place", "elapsed", "due", "speaking")
 
         def condition(*args):
-            self.note(token=queue["token"], sounded=queue["sounded"], **dict(zip(names, args, strict=True)))
+            self.note(token=queue["token"][:, CURRENT], **dict(zip(names, args, strict=True)))
             return plain(*args)
 
         synthesizer.condition = condition
@@ -145,18 +144,21 @@ class Queue(Streaming):
         finally:
             del synthesizer.condition
 
-    def path(self, *names: str) -> list[Tensor]:
-        return [torch.stack(self.notes[name], 1) for name in names]
+    def course(self) -> Course:
+        return Course(*(torch.stack(self.notes[name], 1) for name in ("window", "token", "place", "elapsed", "due")))
 
     def step(self, chunk, state, active):
         self.push(self.module, chunk, state, active)
-        frames, record = self.watched(self.module, state, lambda: self.module.step(state, active))
+        rate = torch.ones(len(active))
+        frames, record = self.watched(self.module, state, lambda: self.module.step(state, active, rate))
         return {"frames": frames[:, None], **{k: v[:, None] for k, v in record.items()},
-                "logit": torch.stack(self.notes["logit"][-SUBFRAMES:], 1)[:, None]}
+                "due": torch.stack(self.notes["due"][-FRAMES:], 1)[:, None]}
 
     def forward(self, inputs):
-        frames, logit = self.module(*self.path("previous", "current", "following", "sounded", "speaking"))
-        return {"frames": frames.unflatten(1, (self.units, -1)), "logit": logit.unflatten(1, (self.units, -1))}
+        course, drive = self.course(), torch.stack(self.notes["drive"], 1)
+        due = self.module.frames(course.window, drive, course.place, torch.ones(())) * (course.token >= 0)
+        return {"frames": self.module(course, drive).unflatten(1, (self.units, -1)),
+                "due": due.unflatten(1, (self.units, -1))}
 
 
 class Voice(Queue):
@@ -174,8 +176,7 @@ class Voice(Queue):
         return {"samples": samples[:, None], **{k: v[:, None] for k, v in record.items()}}
 
     def forward(self, inputs):
-        token, sounded = self.path("token", "sounded")
-        samples = self.module(token[..., PREVIOUS], token[..., CURRENT], token[..., NEXT], sounded)
+        samples = self.module(self.course())
         return {"samples": samples.unflatten(1, (self.units, -1))}
 
 
@@ -217,10 +218,13 @@ class Whole(Streaming):
                                           self.noted("backlog"))
         legal = allowed(self.noted("speaking").flatten(), self.noted("waiting").flatten(), logits.shape[-1])
         token = logits.masked_fill(~legal.view_as(logits), float("-inf")).argmax(-1)
-        best = captions.argmax(-1)
+        return {"logits": logits, "token": token, "caption": self.caption(captions)}
+
+    def caption(self, logits: Tensor) -> Tensor:
+        """What is new on the best path, (rows, units, slots); -1 where nothing is."""
+        best = logits.argmax(-1)
         before = torch.nn.functional.pad(best, (1, 0))[:, :-1]
-        caption = torch.where((best > 0) & (best != before), best, -1)
-        return {"logits": logits, "token": token, "caption": caption.unflatten(1, (self.units, -1))}
+        return torch.where((best > 0) & (best != before), best, -1).unflatten(1, (self.units, -1))
 
 
 def _mind(model_type: str = "llama", positions: int = 1, window: int = 5, pinned: int = 0) -> RingLanguageModel:
@@ -255,9 +259,9 @@ MODULES = {
     "Vocoder": lambda: Frames(tiny.randomise(Vocoder(tiny.MOUTH.vocoder), std=0.1), units=12, longest=5,
                               shape=(tiny.MELS + 2,)),
     "Mouth": lambda: Voice(tiny.steady(tiny.randomise(Mouth(tiny.MOUTH, 40)))),
-    "DuplexModel, summed": lambda: Whole(tiny.duplex("summed", seed=6), units=16),
-    "DuplexModel, interleaved": lambda: Whole(tiny.duplex("interleaved", seed=5, pinned=2), units=16),
-    "DuplexModel, drawn tokens": lambda: Whole(tiny.duplex("summed", temperature=1.0, seed=2), units=16),
+    "DuplexModel, summed": lambda: Whole(tiny.duplex("summed", seed=3), units=16),
+    "DuplexModel, interleaved": lambda: Whole(tiny.duplex("interleaved", seed=3, pinned=2), units=16),
+    "DuplexModel, drawn tokens": lambda: Whole(tiny.duplex("summed", temperature=1.0, seed=25), units=16),
 }
 
 # forward knows nothing of a step's own random numbers

@@ -5,6 +5,8 @@ float32 rounds apart.
 """
 
 import pytest
+import salmonn
+import senses
 import torch
 from streaming import DRAWN, MODULES, Streaming, Tensors
 from torch import Tensor
@@ -163,3 +165,19 @@ def test_the_models_under_these_laws_speak_and_are_cut(name):
     seen = {k: torch.cat([o[k] for o in outputs], 1) for k in outputs[0]}
     assert (seen["begun_token"] >= 0).any() and (seen["stopped"] == 2).any() and (seen["caption"] >= 0).any()
     assert 1e-3 < seen["audio"].std() < 0.5
+
+
+# ---- ears of other kinds ---------------------------------------------------------------------------------------------
+
+_EARS = {**salmonn.MODULES, **senses.MODULES}
+_LAWS = [test_parity_steps_over_any_split_equal_forward_on_the_whole,
+         test_silence_a_row_that_joins_skips_and_leaves_equals_itself_alone,
+         test_silence_what_others_hear_moves_nothing_of_mine, test_rebirth_a_reset_row_is_fresh_and_no_other_moves]
+
+
+@pytest.mark.parametrize("law, ears", [
+    *((law, name) for law in _LAWS for name in _EARS),
+    *((test_the_models_under_these_laws_speak_and_are_cut, name) for name in _EARS if name.startswith("DuplexModel"))])
+def test_ears_of_other_kinds_keep_the_laws(law, ears, monkeypatch):
+    monkeypatch.setitem(MODULES, ears, _EARS[ears])
+    law(ears)

@@ -31,10 +31,9 @@ def _follow(model: DuplexModel, script: list[int], room: torch.Tensor | None = N
 
 @pytest.fixture
 def model() -> DuplexModel:
-    """Every piece sounds for seven sub-frames, a block and three quarters."""
+    """Every piece sounds for fourteen frames, a block and three quarters."""
     model = tiny.duplex(restless=False, seed=2)
-    with torch.no_grad():
-        model.mouth.synthesizer.pointer[-1].bias.fill_(-100.0)
+    tiny.even(model.mouth, 14)
     return model
 
 
@@ -69,7 +68,7 @@ def test_a_reply_that_is_cut(model, length):
     assert ended == len(begun), "every piece that began has ended"
     assert last.ended_cut.sum() == before["sounding"]
     if before["sounding"]:
-        assert last.ended_at[0].tolist() == [RAMP, -1, -1, -1]
+        assert last.ended_at[0].tolist() == [RAMP] + [-1] * 7
     assert (last.audio[0, RAMP - 1:] == 0).all() and all((o.audio == 0).all() for o in outputs[length + 2:])
 
 
@@ -160,7 +159,7 @@ def test_widths_that_do_not_fit_are_refused():
 
 def test_captions_are_characters_and_nothing_else():
     assert caption_text(caption_ids("Hello, it's 5 o'clock")) == "hello it's  o'clock"
-    assert DuplexModel.caption_text([-1, 9, 10, -1]) == caption_text([9, 10])
+    assert tiny.duplex().caption_text([-1, 9, 10, -1]) == caption_text([9, 10])
 
 
 def test_every_model_configuration_of_the_project_builds():
@@ -170,3 +169,54 @@ def test_every_model_configuration_of_the_project_builds():
 
 def test_a_configuration_survives_yaml(model):
     assert build(DuplexConfig, to_plain(model.config)) == model.config
+
+
+# ---- ears with every head --------------------------------------------------------------------------------------------
+
+
+def test_captions_come_by_pieces_where_there_is_such_a_head():
+    """Each block's text goes on from the one before, as the runner asks for it."""
+    model = tiny.duplex(restless=False, seed=3, encoder=tiny.SENSES)
+    room = torch.randn(12, 1, 1280, generator=torch.Generator().manual_seed(0))
+    room *= torch.linspace(0, 1, 12).view(-1, 1, 1)
+    state, steps, owns = model.init_state(1), [], []
+    for x in room:
+        owns.append(state["own"].clone())
+        steps.append(model.step(x, ZERO, ON, state).caption[0].tolist())
+    with torch.no_grad():
+        frames, _ = model.hear(room.transpose(0, 1).flatten(1), torch.cat(owns, 1))
+        best = model.encoder.pieces(frames).argmax(-1)[0].tolist()
+    ids = [i for i, before in zip(best, [0, *best], strict=False) if i and i != before]
+    assert all(len(step) == 2 for step in steps) and sum(max(step) > 0 for step in steps) > 4
+    assert [i for step in steps for i in step if i >= 0] == ids
+    assert "".join(model.caption_text([i for i in step if i >= 0]) for step in steps) == tiny.VOCABULARY.decode(ids)
+
+
+def test_a_piece_that_goes_on_over_a_blocks_end_is_written_once(monkeypatch):
+    model = tiny.duplex(restless=False, encoder=tiny.SENSES)
+    says = iter([[0, 32], [32, 32], [32, 0], [32, 31]])
+
+    def logits(frames, state, active):
+        return torch.nn.functional.one_hot(torch.tensor([next(says)]), len(tiny.VOCABULARY) + 1).float()
+
+    monkeypatch.setattr(model.encoder.pieces, "step", logits)
+    state = model.init_state(1)
+    captions = [model.step(torch.zeros(1, 1280), ZERO, ON, state).caption[0].tolist() for _ in range(4)]
+    assert captions == [[-1, 32], [-1, -1], [-1, -1], [32, 31]] and int(state["caption"]) == 31
+
+
+def test_no_head_moves_what_is_decided(model):
+    other = tiny.duplex(restless=False, seed=2, encoder=tiny.SENSES)
+    assert other.load_state_dict(model.state_dict(), strict=False).unexpected_keys == []
+    with torch.no_grad():
+        room, own = torch.randn(1, 6 * 1280), torch.randn(1, 6 * 1280)
+        fed, backlog = torch.full((1, 6), THINK), torch.zeros(1, 6, dtype=torch.int64)
+        a, b = model(room, own, fed, backlog), other(room, own, fed, backlog)
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("vocabulary, encoder", [(None, tiny.SENSES), (tiny.VOCABULARY, tiny.ENCODER)])
+def test_a_caption_head_and_its_pieces_belong_together(vocabulary, encoder):
+    config = DuplexConfig(encoder=encoder, language_model=tiny.language_model(), mouth=tiny.MOUTH)
+    with pytest.raises(ValueError, match="caption head"):
+        DuplexModel(config, Pieces(tiny.WORDS), vocabulary)

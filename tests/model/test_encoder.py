@@ -1,10 +1,12 @@
 """Ears and connector: two streams from the first layer on, blocks that see the past, silence that adds nothing."""
 
+from dataclasses import replace
+
 import tiny
 import torch
 
 from omni.model.connector import NUM_CHARACTERS, Connector
-from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, Encoder
+from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, Encoder, EncoderConfig
 
 
 def _encoder() -> Encoder:
@@ -51,3 +53,31 @@ def test_the_connector_spells_each_slot_in_its_own_place():
     heard = connector.characters(connector.silence_free(posterior).flatten(2))
     torch.testing.assert_close(heard[0, 0], connector.characters.weight[:, 2 * NUM_CHARACTERS + 5])
     assert connector(torch.randn(3, 10, 16)).shape == (3, 5, 12)
+
+
+def test_without_being_asked_for_there_is_no_head_but_the_characters():
+    plain = {name: t.shape for name, t in Encoder(EncoderConfig()).state_dict().items()}
+    assert {name.split(".")[0] for name in plain} == {"stem_1", "stem_2", "blocks", "norm", "caption"}
+    full = Encoder(EncoderConfig(caption_pieces=50, sounds=10, speech=True)).state_dict()
+    heads = {name for name in full if name.split(".")[0] in ("pieces", "sounds", "speech")}
+    assert heads and {name: t.shape for name, t in full.items() if name not in heads} == plain
+
+
+@torch.no_grad()
+def test_heads_change_nothing_of_what_the_mind_is_given():
+    full = tiny.randomise(Encoder(tiny.SENSES))
+    plain = Encoder(tiny.ENCODER)
+    plain.load_state_dict({name: t for name, t in full.state_dict().items() if name in plain.state_dict()})
+    room, own = torch.randn(1, 32, tiny.MELS), torch.randn(1, 32, tiny.MELS)
+    assert torch.equal(full(room, own), plain(room, own))
+
+
+@torch.no_grad()
+def test_sounds_and_speech_are_told_block_by_block():
+    encoder = tiny.randomise(Encoder(replace(tiny.SENSES, sounds=4)))
+    frames = torch.randn(2, 8, 16)
+    sounds, speech = encoder.sounds(frames), encoder.speech(frames)
+    assert sounds.shape == (2, 4, 4) and speech.shape == (2, 4, 1)
+    frames[:, 5] += 1
+    moved = (encoder.sounds(frames) != sounds).any(2)
+    assert moved.tolist() == [[False, False, True, False]] * 2

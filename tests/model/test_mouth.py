@@ -4,10 +4,10 @@ import pytest
 import tiny
 import torch
 
-from omni.model.mouth import RAMP, SUB_SAMPLES, Mouth
-from omni.model.synthesizer import CURRENT, NEXT, SUBFRAMES, Synthesizer
+from omni.model.mouth import RAMP, Mouth
+from omni.model.synthesizer import CURRENT, FRAMES, NEXT, Synthesizer
 from omni.model.tokens import MAX_WAITING
-from omni.model.vocoder import DELAY
+from omni.model.vocoder import DELAY, HOP
 
 PIECES = 30
 ON, OFF = torch.tensor([True]), torch.tensor([False])
@@ -17,13 +17,13 @@ ON, OFF = torch.tensor([True]), torch.tensor([False])
 def mouth() -> Mouth:
     mouth = tiny.randomise(Mouth(tiny.MOUTH, PIECES), seed=3)
     with torch.no_grad():
-        mouth.synthesizer.leave.bias.view(2, -1)[:, :tiny.MELS] -= 4.0  # far from clipping
-        mouth.synthesizer.pointer[-1].bias -= 1.0  # pieces of some length
+        mouth.synthesizer.leave.bias[:tiny.MELS] -= 4.0  # far from clipping
+        mouth.synthesizer.timing[-1].bias += 2.5  # pieces of some length
     return mouth
 
 
 def _push(mouth: Mouth, state, token: int) -> None:
-    Synthesizer.push(state["queue"], torch.tensor([token]), mouth.drive(torch.tensor([token])), ON)
+    mouth.synthesizer.push(state["queue"], torch.tensor([token]), mouth.drive(torch.tensor([token])), ON)
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def _say(mouth: Mouth, tokens: list[int], blocks: int, cut_at: int | None = None
 
 def test_a_piece_pushed_in_a_block_sounds_in_that_block(mouth):
     sound, records, _ = _say(mouth, [7], 1)
-    assert records[0]["begun_token"] == [7, -1, -1, -1] and records[0]["begun_at"][0] == DELAY
+    assert records[0]["begun_token"][0] == 7 and records[0]["begun_at"][0] == DELAY
     assert sound[0].abs().max() > 1e-4
 
 
@@ -61,13 +61,13 @@ def test_what_begins_ends_in_order_and_the_record_covers_the_sound(mouth):
                 assert 0 < offset <= 1280, "an end lies within its block"
                 ended.append(block * 1280 + offset)
     assert [t for t, _ in begun] == tokens and len(ended) == len(tokens)
-    longest = tiny.MOUTH.synthesizer.max_subframes * SUB_SAMPLES
+    longest = tiny.MOUTH.synthesizer.max_frames * tiny.MOUTH.synthesizer.max_phones * HOP
     for (_, start), end, following in zip(begun, ended, [*begun[1:], (None, None)], strict=True):
         assert start < end <= start + longest
         assert following[1] is None or end <= following[1]
     for start, end in zip((s for _, s in begun), ended, strict=True):
         assert (sound.flatten()[start:end] != 0).any()
-    at = ended[-1] + 2 * SUB_SAMPLES  # rings on for two sub-frames, then nothing at all
+    at = ended[-1] + 4 * HOP  # rings on for four frames, then nothing at all
     assert (sound.flatten()[at:] == 0).all() and (sound.flatten()[:begun[0][1] - DELAY] == 0).all()
 
 
@@ -117,13 +117,13 @@ def test_the_queue_holds_two_that_wait_and_moves_one_by_one(mouth):
     state = mouth.init_state(1)["queue"]
     for count, token in enumerate((3, 4)):
         assert Synthesizer.waiting(state) == count
-        Synthesizer.push(state, torch.tensor([token]), torch.zeros(1, tiny.WIDTH), ON)
+        mouth.synthesizer.push(state, torch.tensor([token]), torch.zeros(1, tiny.WIDTH), ON)
     assert state["token"].tolist() == [[-1, -1, 3, 4]] and Synthesizer.waiting(state) == 2
     with torch.no_grad():
-        mouth.synthesizer.step(state, ON)
+        mouth.synthesizer.step(state, ON, torch.ones(1))
     assert Synthesizer.sounding(state)
     assert 3 in (state["token"][0, CURRENT], state["token"][0, CURRENT - 1])
-    assert state["token"][0, NEXT] in (4, -1) and SUBFRAMES * SUB_SAMPLES == 1280
+    assert state["token"][0, NEXT] in (4, -1) and FRAMES * HOP == 1280
 
 
 def test_a_gate_of_zero_shuts_the_hidden_state_out_and_an_open_one_lets_it_in(mouth):

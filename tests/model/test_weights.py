@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from omni.base.errors import ConfigError, OmniError, WeightsError
 from omni.model import weights
+from omni.model.captions import CAPTIONS_FILE, Vocabulary
 
 NAME = "encoder.blocks.0.gate.weight"
 
@@ -140,3 +141,47 @@ def test_nothing_is_ever_unpickled():
     for path in Path(weights.__file__).parent.glob("*.py"):
         text = path.read_text()
         assert "torch.load" not in text and "import pickle" not in text, path.name
+
+
+# ---- captions by pieces ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sensing():
+    return tiny.duplex(restless=False, encoder=tiny.SENSES)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_pieces_of_captions_come_back_with_the_weights(sensing, tmp_path, int8):
+    weights.save_model(sensing, tmp_path, int8=int8)
+    again = weights.load_model(tmp_path)
+    assert again.vocabulary.pieces == tiny.VOCABULARY.pieces and again.config == sensing.config
+    assert again.caption_text([31, 32]) == sensing.caption_text([31, 32])
+    names = set(load_file(tmp_path / "model.safetensors"))
+    assert {"encoder.pieces.out.weight", "encoder.sounds.down.weight", "encoder.speech.up.weight"} <= names
+    if not int8:
+        assert all(torch.equal(a, b) for a, b in zip(sensing.parameters(), again.parameters(), strict=True))
+
+
+def test_weights_without_the_pieces_of_their_captions_are_refused(sensing, tmp_path):
+    weights.save_model(sensing, tmp_path)
+    (tmp_path / CAPTIONS_FILE).unlink()
+    with pytest.raises(WeightsError, match="captions.json is missing"):
+        weights.load_model(tmp_path)
+
+
+def test_pieces_that_are_not_the_heads_are_refused(sensing, tmp_path):
+    weights.save_model(sensing, tmp_path)
+    Vocabulary(tiny.VOCABULARY.pieces[:-1]).save(tmp_path / CAPTIONS_FILE)
+    count = len(tiny.VOCABULARY)
+    with pytest.raises(WeightsError, match=f"has {count - 1} pieces, the caption head {count}"):
+        weights.load_model(tmp_path)
+
+
+def test_captions_of_other_pieces_are_another_models(sensing, model, tmp_path):
+    weights.save_model(sensing, tmp_path / "a")
+    before = weights.config_fingerprint(tmp_path / "a")
+    Vocabulary(tiny.VOCABULARY.pieces[::-1]).save(tmp_path / "a" / CAPTIONS_FILE)
+    assert weights.config_fingerprint(tmp_path / "a") != before
+    weights.save_model(model, tmp_path / "b")
+    assert not (tmp_path / "b" / CAPTIONS_FILE).exists()

@@ -1,0 +1,189 @@
+"""Ears and mind together: each loss reaches what it should teach, and what earlier stages learned is taken whole."""
+
+import copy
+import random
+
+import pytest
+import tiny
+import torch
+import yaml
+from learning import learn, tones
+from safetensors.torch import load_file, save_file
+
+from omni.base.config import to_plain
+from omni.cli import main
+from omni.data import skills
+from omni.data.numbered import Numbered
+from omni.model.captions import CAPTIONS_FILE
+from omni.model.duplex import DuplexModel
+from omni.model.encoder import Encoder, caption_ids
+from omni.model.salmonn_ears import SalmonnConfig, SalmonnEncoder, TransformerConfig
+from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
+from omni.model.weights import load_model
+from omni.train import duplex, words
+
+BLOCKS = 12
+SIZES = TransformerConfig(8, 1, 2, window=4)
+SALMONN = SalmonnConfig("salmonn", tiny.MELS, SIZES, SIZES)
+
+
+def _batch() -> dict:
+    """Two conversations in tones, each with a stretch whose words are known."""
+    target = torch.full((2, BLOCKS), THINK)
+    target[:, 6], target[:, 7], target[:, 9] = START_SPEAK, FIRST_PIECE + 30, END_SPEAK
+    return {"room": torch.stack([tones("ab", BLOCKS * 1280), tones("ba", BLOCKS * 1280)]),
+            "own": torch.zeros(2, BLOCKS * 1280), "target": target, "fed": target.roll(1, 1),
+            "backlog": torch.zeros(2, BLOCKS, dtype=torch.int64), "weight": torch.ones(2, BLOCKS),
+            "captions": [[(0, 5, torch.tensor(caption_ids("ab")), torch.tensor([FIRST_PIECE + 3]))],
+                         [(0, 6, torch.tensor(caption_ids("ba")), torch.tensor([], dtype=torch.long))]]}
+
+
+@pytest.mark.parametrize("encoder", [tiny.ENCODER, tiny.SENSES, SALMONN], ids=["characters", "every head", "salmonn"])
+def test_the_whole_learns_with_words_and_captions(encoder):
+    torch.manual_seed(0)
+    random.seed(0)
+    model = tiny.duplex(restless=False, encoder=encoder)
+    words.freeze_voice(model)
+    lesson, batch = duplex.Lesson(model.train()).train(), _batch()
+    parts = duplex.losses(lesson, batch)[1]
+    assert ("pieces" in parts) == (encoder is tiny.SENSES) and "ctc" in parts and "heard" in parts
+    losses = learn(lesson.parameters(), lambda: duplex.losses(lesson, batch), 25)
+    assert losses[-1] < 0.6 * losses[0]
+    if encoder is tiny.SENSES:
+        assert duplex.losses(lesson, batch)[1]["pieces"] < 0.8 * parts["pieces"]
+        unasked = {n.split(".")[0] for n, p in model.encoder.named_parameters() if p.grad is None}
+        assert unasked == {"sounds", "speech"}, "nothing is known of these"
+    nothing = {**batch, "captions": [[], []], "target": torch.full((2, BLOCKS), THINK)}
+    loss, parts = duplex.losses(lesson, nothing)
+    assert torch.isfinite(loss) and not {"ctc", "heard", "pieces"} & parts.keys()
+
+
+def test_heads_without_lessons_are_held_to_what_they_said():
+    """Ears that are pulled about unlearn their sounds, unless they are asked for what they said."""
+    off = {}
+    for held in (False, True):
+        torch.manual_seed(0)
+        model = tiny.duplex(restless=False, encoder=tiny.SENSES).train()
+        lesson, batch = duplex.Lesson(model), _batch()
+        fresh = tiny.duplex(restless=False, encoder=tiny.SENSES).encoder
+        lesson.remember_ears("cpu")
+        names = set(lesson.state_dict())
+
+        def loss(lesson=lesson, model=model, batch=batch, held=held):
+            frames, own_mel = model.hear(batch["room"], batch["own"])
+            pulled = frames.square().mean()
+            kept = lesson.kept(frames, batch["room"], own_mel)
+            return pulled + 10 * held * sum(kept.values()), {name: value.item() for name, value in kept.items()}
+
+        learn(model.encoder.parameters(), loss, 30)
+        with torch.no_grad():
+            mels = model.features(batch["room"]), model.features(batch["own"])
+            said, before = model.encoder.sounds(model.encoder(*mels)), fresh.sounds(fresh(*mels))
+        off[held] = (said.sigmoid() - before.sigmoid()).abs().mean().item()
+        assert not any("before" in name for name in names), "they are saved once"
+    assert off[True] < 0.5 * off[False]
+
+
+def test_stretches_stand_side_by_side_and_end_in_blanks():
+    logits = torch.arange(2 * 8 * 3.0).view(2, 8, 3)
+    cut = duplex.stretches(logits, [(0, 1, 2), (1, 0, 3)], per_block=2)
+    assert torch.equal(cut[0, :2], logits[0, 2:4]) and torch.equal(cut[1], logits[1, :6])
+    assert (cut[0, 2:].argmax(-1) == 0).all() and (cut[0, 2:].softmax(-1)[:, 0] > 0.999).all()
+
+
+# ---- the stage -------------------------------------------------------------------------------------------------------
+
+
+class _Lessons(Numbered):
+    """The same batch over and over, in place of conversations."""
+
+    def open(self):
+        return lambda rng: copy.deepcopy(_batch())
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """A folder with runs of ears of each kind and of the mind, and what runs the stage there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(duplex, "SoundConversations", lambda *args, **settings: _Lessons())
+    monkeypatch.setattr(duplex.stages.provenance, "data_hash", lambda path: "0" * 16)
+    for name, kind, config in (("ears", Encoder, tiny.SENSES), ("plain", Encoder, tiny.ENCODER),
+                               ("salmonn", SalmonnEncoder, SALMONN)):
+        (tmp_path / name).mkdir()
+        encoder = tiny.randomise(kind(config), seed=7)
+        save_file({f"encoder.{n}": t for n, t in encoder.state_dict().items()}, tmp_path / name / "model.safetensors")
+        told = {"stage": "ears", "encoder": to_plain(config)}
+        if config is tiny.SENSES:
+            told["encoder"]["caption_pieces"] = 9_999  # what may be at most, as stage ears tells it
+            tiny.VOCABULARY.save(tmp_path / name / CAPTIONS_FILE)
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump(told))
+    sizes = to_plain(tiny.duplex().config)
+    mind = words.Reader(DuplexModel(tiny.duplex().config, Pieces(skills.vocabulary())))
+    (tmp_path / "words").mkdir()
+    save_file({n: t.contiguous().clone() for n, t in tiny.randomise(mind, seed=8).state_dict().items()},
+              tmp_path / "words" / "model.safetensors")
+
+    def run(**settings) -> int:
+        stage = {"stage": "duplex", "bank": "bank", "out": "run", "workers": 0, "ears": "ears", "words": "words",
+                 "model": {name: part for name, part in sizes.items() if name != "encoder"},
+                 "loop": {"steps": 1, "threads": 1, "lr": 0, "warmup": 1, "weight_decay": 0}, **settings}
+        (tmp_path / "stage.yaml").write_text(yaml.safe_dump(stage))
+        return main(["train", "stage.yaml"])
+
+    return run
+
+
+def test_ears_bring_their_sizes_their_pieces_and_their_spelling(room, tmp_path):
+    assert room() == 0
+    model, ears = load_model(tmp_path / "run" / "weights"), load_file(tmp_path / "ears" / "model.safetensors")
+    assert model.config.encoder == tiny.SENSES and model.vocabulary.pieces == tiny.VOCABULARY.pieces
+    found = load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(found[f"model.{name}"], t) for name, t in ears.items())
+    assert torch.equal(found["model.connector.spell.weight"], ears["encoder.caption.weight"])
+    mind = load_file(tmp_path / "words" / "model.safetensors")
+    of_others = ("model.encoder", "model.own_in", "model.connector.spell")
+    assert all(torch.equal(found[n], t) for n, t in mind.items() if not n.startswith(of_others))
+    assert (found["model.own_in.weight"] == 0).all()
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["encoder"] == to_plain(tiny.SENSES)
+
+
+def test_a_run_goes_on_with_the_ears_of_the_one_before(room, tmp_path):
+    assert room() == 0
+    assert room(ears=None, words=None, init="run", out="next") == 0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "next"))
+    assert first.keys() == second.keys() and all(torch.equal(second[n], first[n]) for n in first)
+    assert load_model(tmp_path / "next" / "weights").vocabulary.pieces == tiny.VOCABULARY.pieces
+
+
+def test_ears_without_a_head_for_pieces_bring_none(room, tmp_path):
+    assert room(ears="plain") == 0
+    assert load_model(tmp_path / "run" / "weights").vocabulary is None
+    assert not (tmp_path / "run" / "weights" / CAPTIONS_FILE).exists()
+
+
+def test_other_ears_take_the_mind_without_the_connector_of_characters(room, tmp_path):
+    assert room(ears="salmonn") == 0
+    model = load_model(tmp_path / "run" / "weights")
+    assert model.config.encoder == SALMONN and not hasattr(model.connector, "spell")
+
+
+def test_ears_that_contradict_the_configuration_are_refused(room, capsys):
+    sizes = to_plain(tiny.duplex().config)
+    assert room(ears="plain", model={**sizes, "encoder": {**sizes["encoder"], "dim": 24}}) == 2
+    assert "model.encoder: the ears of plain have other sizes" in capsys.readouterr().err
+    assert room(ears=None, model={**sizes, "encoder": to_plain(tiny.SENSES)}) == 2
+    assert "captions by pieces come with `ears` alone" in capsys.readouterr().err
+
+
+def test_a_mind_that_lacks_a_part_is_refused(room, tmp_path, capsys):
+    path = tmp_path / "words" / "model.safetensors"
+    save_file({n: t for n, t in load_file(path).items() if n != "model.token_in.weight"}, path)
+    assert room() == 2
+    assert "tensor model.token_in.weight is not both in words and in the model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key, told", [("model.encoder.kind=salmonn", "plain ears alone"),
+                                       ("model.encoder.caption_pieces=9", "captions by pieces come with ears")])
+def test_a_mind_that_reads_has_no_ears_of_other_kinds(key, told, tmp_path, capsys):
+    assert main(["train", "tiny/words", "--out", str(tmp_path / "run"), "--set", key]) == 2
+    assert told in capsys.readouterr().err and not (tmp_path / "run").exists()
