@@ -11,10 +11,11 @@ from omni.evaluate import voice
 
 def test_texts_are_the_same_for_everybody_and_names_are_spelled():
     found = voice.texts()
-    assert {kind: len(texts) for kind, texts in found.items()} == {"orders": 24, "random": 24, "names": 24}
-    assert found == voice.texts()
-    assert all(len(set(voice.plain(text).split())) == 6 for text in found["random"])
-    assert all(len(word) == 1 for text in found["names"] for word in voice.plain(text).split())
+    assert {kind: len(texts) for kind, texts in found.items()} == {"world": 72, "random": 24, "names": 24}
+    assert found == voice.texts() and {rule for texts in found.values() for rule, _ in texts} <= set(voice.grammars())
+    assert all(len(set(voice.plain(text).split())) == 6 for _, text in found["random"])
+    assert all(len(word) == 1 for _, text in found["names"] for word in voice.plain(text).split())
+    assert all(len(text.split()) <= 40 for _, text in found["world"])
 
 
 def test_the_voice_is_measured_beside_its_teacher(tmp_path, monkeypatch, capsys):
@@ -23,10 +24,12 @@ def test_the_voice_is_measured_beside_its_teacher(tmp_path, monkeypatch, capsys)
     assert cli.main(["evaluate", "voice", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "voice.json").read_text())
     assert len(report.pop("weights")) == len(report.pop("config")) == 16
-    for kind in ("orders", "random", "names"):
-        agent, teacher = report[kind]["agent"], report[kind]["teacher"]
-        assert agent["words"] == teacher["words"] > 5
+    for kind in ("world", "random", "names"):
+        agent, teacher, beyond = (report[kind][name] for name in ("agent", "teacher", "beyond"))
+        assert agent["words"] == teacher["words"] == beyond["words"] > 5
         assert teacher["word_error_rate"] < 1 and teacher["low"] <= teacher["word_error_rate"] <= teacher["high"]
+        assert abs(agent["word_error_rate"] - teacher["word_error_rate"] - beyond["word_error_rate"]) < 2e-3
         samples, rate = read_mono(tmp_path / f"{kind}_01.wav")
         assert rate == 16_000 and abs(samples).max() > 0.05
+    assert report["world"]["teacher"]["word_error_rate"] <= 0.05
     assert capsys.readouterr().out.count("teacher") == 3
