@@ -101,14 +101,13 @@ class Mouth(nn.Module):
         frames, record = self.synthesizer.step(queue, active, rate)
         samples = self.vocoder.step(frames, state["wave"], active)
         # the vocoder rings for a moment after the last piece, then the output is exactly zero
-        idle = state["idle"]
-        gates = []
-        for s in range(FRAMES):
-            now = torch.where(record["speaking"][:, s], torch.zeros_like(idle), idle + 1)
-            gates.append((idle < _IDLE_FRAMES) | (now < _IDLE_FRAMES))
-            write(idle, now.clamp(max=1 << 20), active)
-            idle = state["idle"]
-        gate = torch.stack(gates, 1).to(samples.dtype).repeat_interleave(HOP, 1)
+        index = torch.arange(1, FRAMES + 1, device=samples.device)[None]
+        last = torch.where(record["token"] >= 0, index, 0).cummax(1).values
+        silent = torch.where(last > 0, index - last, state["idle"][:, None] + index)    # frames of it, after each
+        before = torch.cat([state["idle"][:, None], silent[:, :-1]], 1)
+        write(state["idle"], silent[:, -1].clamp(max=1 << 20), active)
+        gate = (before < _IDLE_FRAMES) | (silent < _IDLE_FRAMES)
+        gate = gate.to(samples.dtype).repeat_interleave(HOP, 1)
         samples = samples * gate
         ramp = torch.zeros(samples.shape[1], device=samples.device)
         ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]

@@ -204,16 +204,21 @@ class Synthesizer(nn.Module):
         """One block: moves the pointer, gives acoustic frames (B, FRAMES, num_mels + 2) and the record of pieces.
 
         `rate` (B,) is how many times faster than its teacher a row speaks. The record holds `begun_token`,
-        `begun_frame`, `ended_frame` (B, FRAMES) int64, -1 where nothing happened, and `speaking` (B, FRAMES) bool.
+        `begun_frame`, `ended_frame` (B, FRAMES) int64, -1 where nothing happened, and `token` (B, FRAMES) int64, the
+        piece that sounds, -1 for none.
         """
-        inputs, begun, ended, speaking = [], [], [], []
+        seen, inputs, begun, ended, sounding = None, [], [], [], []
         for _ in range(FRAMES):
-            row, begun_token, has_ended, sounds = self._frame(state, active, rate)
-            inputs.append(row)
+            begun_token, has_ended, moved = self._advance(state, active)
+            if seen is None or moved.is_cuda or moved.any():  # a piece may have come in, later only the pointer moves
+                seen = self._look(state, active, rate)
+            window, place, drive, sounds = seen
+            inputs.append((window, drive, place, state["elapsed"].clone(), state["due"].clone(), sounds))
             begun.append(begun_token)
             ended.append(has_ended)
-            speaking.append(sounds)
-        x = torch.stack(inputs, 1)
+            sounding.append(state["token"][:, CURRENT].clone())
+            state["elapsed"].add_((sounds & active).long())
+        x = self.condition(*(torch.stack(column, 1) for column in zip(*inputs, strict=True)))
         for i, block in enumerate(self.blocks):
             x = block.step(x, state[f"block_{i}"], active)
         begun_token, has_ended = torch.stack(begun, 1), torch.stack(ended, 1)
@@ -221,26 +226,32 @@ class Synthesizer(nn.Module):
         none = torch.full_like(begun_token, -1)
         return self.leave(self.norm(x)), {
             "begun_token": begun_token, "begun_frame": torch.where(begun_token >= 0, index, none),
-            "ended_frame": torch.where(has_ended, index, none), "speaking": torch.stack(speaking, 1)}
+            "ended_frame": torch.where(has_ended, index, none), "token": torch.stack(sounding, 1)}
 
-    def _frame(self, state: State, active: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        token, pointer, elapsed, due = (state[k] for k in ("token", "pointer", "elapsed", "due"))
-        count = (state["phones"][:, CURRENT] != ABSENT).sum(1)
-        up = (token[:, CURRENT] >= 0) & (elapsed >= due) & active
-        over = up & (pointer + 1 >= count)
+    def _advance(self, state: State, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Stay on the phone, or go on to the next one: the piece that begins (-1 none), whether one ends, whether the
+        pointer moves."""
+        token, pointer, elapsed = state["token"], state["pointer"], state["elapsed"]
+        up = (token[:, CURRENT] >= 0) & (elapsed >= state["due"]) & active
+        last = pointer + 1 >= (state["phones"][:, CURRENT] != ABSENT).sum(1)
+        over = up & last
         advance = (over | (token[:, CURRENT] < 0)) & (token[:, NEXT] >= 0) & active
         only_over = over & ~advance
-        self._move(state, self.moves[advance * (1 + over.long()) + 3 * only_over])
         fresh = advance | only_over
+        if fresh.is_cuda or fresh.any():
+            self._move(state, self.moves[advance * (1 + over.long()) + 3 * only_over])
         pointer.copy_(torch.where(fresh, 0, pointer + up.long()))
-        elapsed.mul_(~(fresh | up))
-        sounds = token[:, CURRENT] >= 0
+        moved = fresh | up
+        elapsed.mul_(~moved)
+        return torch.where(advance, token[:, CURRENT], -1), over, moved
+
+    def _look(self, state: State, active: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the pointer sees: window, place, the piece's vector, whether a piece sounds; writes when it is due."""
+        sounds = state["token"][:, CURRENT] >= 0
         window, place = self._window(state)
-        drive = state["drive"][:, CURRENT]
-        write(due, self.frames(window, drive, place, rate) * sounds, active)
-        row = self.condition(window, drive, place, elapsed, due, sounds)
-        elapsed.add_((sounds & active).long())
-        return row, torch.where(advance, token[:, CURRENT], -1), over, sounds
+        drive = state["drive"][:, CURRENT].clone()
+        write(state["due"], self.frames(window, drive, place, rate) * sounds, active)
+        return window, place, drive, sounds
 
     @staticmethod
     def _move(state: State, places_B4: Tensor) -> None:

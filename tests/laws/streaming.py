@@ -15,7 +15,7 @@ from omni.model.encoder import Encoder, EncoderBlock
 from omni.model.features import LogMel
 from omni.model.language_model import RingLanguageModel, build_language_model
 from omni.model.mouth import Mouth
-from omni.model.synthesizer import CURRENT, FRAMES, CausalBlock, Course, Synthesizer
+from omni.model.synthesizer import FRAMES, CausalBlock, Course, Synthesizer
 from omni.model.tokens import FIRST_PIECE, MAX_WAITING, allowed
 from omni.model.vocoder import Vocoder
 from omni.nn.attention import RingAttention
@@ -131,18 +131,27 @@ class Queue(Streaming):
         synthesizer.push(queue, token, chunk["drive"][:, 0], (token >= 0) & free & active)
 
     def watched(self, synthesizer: Synthesizer, queue: State, run):
-        """`run()`, writing down the pointer's path: the piece, and what `condition` is given in each frame."""
-        plain, names = synthesizer.condition, ("window", "drive", "place", "elapsed", "due", "speaking")
+        """`run()`, writing down the pointer's path: the pieces, and what `condition` is given in each frame."""
+        plain, step = synthesizer.condition, synthesizer.step
+        names = ("window", "drive", "place", "elapsed", "due", "speaking")
+        given = []
 
         def condition(*args):
-            self.note(token=queue["token"][:, CURRENT], **dict(zip(names, args, strict=True)))
+            given.append(args)
             return plain(*args)
 
-        synthesizer.condition = condition
+        def stepped(*args):
+            frames, record = step(*args)
+            for frame in range(FRAMES):
+                told = {name: value[:, frame] for name, value in zip(names, given[-1], strict=True)}
+                self.note(token=record["token"][:, frame], **told)
+            return frames, record
+
+        synthesizer.condition, synthesizer.step = condition, stepped
         try:
             return run()
         finally:
-            del synthesizer.condition
+            del synthesizer.condition, synthesizer.step
 
     def course(self) -> Course:
         return Course(*(torch.stack(self.notes[name], 1) for name in ("window", "token", "place", "elapsed", "due")))

@@ -92,11 +92,12 @@ def chosen(only: list[str]) -> list[str]:
     return [name for name in TASKS if name in names or not only]
 
 
-def measure(subject: Subject, tasks: list[str], most: int | None, seed: int,
+def measure(subject: Subject, tasks: list[str], most: int | None, seed: int, device: str = "cpu",
             done: Callable[[list[Row]], None] = lambda rows: None) -> list[Row]:
     """The rows of these tasks.
 
     Args:
+        device: where the ears are; whatever has to do with the voice is on the CPU.
         done: told all rows so far whenever a task is done.
     """
     rows: list[Row] = []
@@ -105,6 +106,7 @@ def measure(subject: Subject, tasks: list[str], most: int | None, seed: int,
         if missing := task.needs - subject.has:
             rows += [Row(row, None, note=f"no {' and no '.join(sorted(missing))}") for row in task.rows]
         else:
+            subject.model.to(device if VOICE not in task.needs else "cpu")
             rows += task.run(subject, most, seed)
         done(rows)
     return rows
@@ -127,7 +129,7 @@ def main(args) -> int:
     columns: Columns = {}
     report: dict = {"header": header, "subjects": {}}
     for name in names:
-        subject = load_subject(name, args.device)
+        subject = load_subject(name)
         header["weights"] = ", ".join([*filter(None, [header.get("weights")]), f"{name} {subject.identity['weights']}"])
         report["subjects"][name] = {"identity": subject.identity, "config": base_config.to_plain(subject.model.config)}
 
@@ -137,7 +139,7 @@ def main(args) -> int:
             if out is not None:
                 write(out, report, columns)
 
-        measure(subject, tasks, args.most, args.seed, keep)
+        measure(subject, tasks, args.most, args.seed, args.device, keep)
     print(as_text(columns))
     if out is not None:
         print(out / "senses.html", file=sys.stderr)

@@ -33,7 +33,7 @@ class Subject:
 
     Attributes:
         name: as it was asked for.
-        model: in eval mode.
+        model: in eval mode, on the CPU.
         has: of EARS, MIND, VOICE.
         identity: fingerprints `weights` and `config`.
         weights: name or folder that `load_model` knows it by; empty for a run.
@@ -46,7 +46,7 @@ class Subject:
     weights: str = ""
 
 
-def load_subject(name: str, device: str = "cpu") -> Subject:
+def load_subject(name: str) -> Subject:
     """By the name of a shipped model, a weights folder, or the folder of a run.
 
     Raises:
@@ -59,16 +59,16 @@ def load_subject(name: str, device: str = "cpu") -> Subject:
         folder / "config.yaml").is_file() else {}
     stage = told.get("stage")
     if stage in _STAGES:
-        return _of_run(name, folder, told, device)
+        return _of_run(name, folder, told)
     if stage is not None:
         raise WeightsError(f"{folder.name} is a run of stage {stage}, which has neither ears nor a voice of its own")
     where = folder if folder.exists() else name
     identity = {"weights": weights.fingerprint(where), "config": weights.config_fingerprint(where)}
-    return Subject(name, weights.load_model(where, device=device), frozenset((EARS, MIND, VOICE)), identity,
+    return Subject(name, weights.load_model(where), frozenset((EARS, MIND, VOICE)), identity,
                    str(where))
 
 
-def _of_run(name: str, folder: Path, told: dict[str, Any], device: str) -> Subject:
+def _of_run(name: str, folder: Path, told: dict[str, Any]) -> Subject:
     part, section, prefix = _STAGES[told["stage"]]
     sizes, vocabulary = dict(told.get(section, {})), None
     if part == EARS and sizes.get("caption_pieces"):
@@ -86,7 +86,7 @@ def _of_run(name: str, folder: Path, told: dict[str, Any], device: str) -> Subje
     except (OSError, weights.SafetensorError, RuntimeError) as error:
         raise WeightsError(f"model.safetensors of {folder.name} cannot be used ({error})") from error
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    return Subject(name, model.eval().to(device), frozenset((part,)),
+    return Subject(name, model.eval(), frozenset((part,)),
                    {"weights": digest, "config": base_config.fingerprint(config)})
 
 
