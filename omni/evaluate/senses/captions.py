@@ -108,7 +108,12 @@ def unseen_engine(listener: Listener, most: int | None, seed: int) -> list[Row]:
     steps = np.arange(-0.4, 1.2, _PICTURE_STEP_S)
     curve = {"late_s": [round(float(t), 2) for t in steps],
              "share": [round(float(np.searchsorted(pooled, t, "right")) / max(len(pooled), 1), 4) for t in steps]}
-    return [measured("unseen_engine", ratio(parts), "words", f"{len(chosen)} texts, kal16 and ked"),
+    kept = [text in held_out.wordings() for text in chosen]
+    wer = {name: _rate([part for part, is_kept in zip(parts, kept, strict=True) if is_kept == wanted])
+           for name, wanted in (("held-out wordings", True), ("skills' own", False))}
+    told = [f"{name} {value:.1%}" for name, value in wer.items() if value is not None]
+    note = ", ".join([f"{len(chosen)} texts", *told])
+    return [measured("unseen_engine", ratio(parts), "words", note, {"word_errors": wer}),
             measured("delay_p50", quantile(late, 50), "words", share, curve),
             measured("delay_p95", quantile(late, 95), "words", share)]
 
@@ -144,6 +149,12 @@ def delays_s(times: tuple[tuple[str, int, int], ...], heard: Heard) -> list[floa
 def errors_in(text: str, heard: Heard) -> tuple[int, int]:
     """Word errors of the captions of what was said, and its number of words."""
     return word_errors(" ".join(normal(text)), " ".join(heard.words))
+
+
+def _rate(parts: list[tuple[int, int]]) -> float | None:
+    """Errors by words; None where there are no words."""
+    words = sum(n for _, n in parts)
+    return round(sum(e for e, _ in parts) / words, 4) if words else None
 
 
 def _dev(source: str, most: int | None, seed: int) -> list[Recording]:

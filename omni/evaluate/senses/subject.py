@@ -55,8 +55,8 @@ def load_subject(name: str) -> Subject:
     folder = Path(name)
     if (folder / "weights" / "config.yaml").is_file():
         folder = folder / "weights"
-    told = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) if (
-        folder / "config.yaml").is_file() else {}
+    path = folder / "config.yaml"
+    told = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
     stage = told.get("stage")
     if stage in _STAGES:
         return _of_run(name, folder, told)
@@ -64,8 +64,7 @@ def load_subject(name: str) -> Subject:
         raise WeightsError(f"{folder.name} is a run of stage {stage}, which has neither ears nor a voice of its own")
     where = folder if folder.exists() else name
     identity = {"weights": weights.fingerprint(where), "config": weights.config_fingerprint(where)}
-    return Subject(name, weights.load_model(where), frozenset((EARS, MIND, VOICE)), identity,
-                   str(where))
+    return Subject(name, weights.load_model(where), frozenset((EARS, MIND, VOICE)), identity, str(where))
 
 
 def _of_run(name: str, folder: Path, told: dict[str, Any]) -> Subject:
