@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
+
+# a shell starts what runs in its background with SIGINT ignored, and tests press Ctrl-C
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PROBES = {
     "chromium": lambda: shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome"),

@@ -41,6 +41,8 @@ PLACES = {
     "transformers": {"model", "evaluate/baselines/smart_turn"},
     "onnxruntime": {"evaluate/baselines/models"},
     "silero_vad": {"evaluate/fdb/detector"},
+    "pesq": {"evaluate/senses/vocoder"},
+    "pystoi": {"evaluate/senses/vocoder"},
     "pipecat": set(),                       # only a file of its package is read
     "peft": {"model", "train"},
     "safetensors": {"model", "train"},
