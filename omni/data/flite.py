@@ -13,6 +13,7 @@ import numpy as np
 from omni.base.errors import OmniError
 
 _PITCH = b"int_f0_target_mean"
+MISREAD = {"latte": "lottay"}  # words that it says wrongly, and what it says rightly in their place
 
 
 class _Wave(ctypes.Structure):

@@ -121,7 +121,7 @@ def main(args) -> int:
         engine = Engine(model, capacity=count, device=args.device, threads=args.threads)
         costs.append(bench_steps(engine, count, args.blocks, seed=args.seed, progress=lambda blocks, count=count: tqdm(
             blocks, desc=f"{count} at once", unit="block", file=sys.stderr, disable=None, leave=False)))
-    machine = (f"{_processor()}, {os.cpu_count()} cores, {args.threads} threads, {args.device}, "
+    machine = (f"{processor()}, {os.cpu_count()} cores, {args.threads} threads, {args.device}, "
                f"torch {torch.__version__}")
     print(machine)
     for cost in costs:
@@ -155,7 +155,7 @@ def _room(rng: np.random.Generator, count: int, block: int) -> np.ndarray:
     return (level * rng.standard_normal(count)).astype(np.float32)
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))

@@ -23,6 +23,7 @@ from omni.audio.files import replacing, write_wav
 from omni.base.errors import MediaError, OmniError
 from omni.base.words import word_errors
 from omni.data import skills, voices
+from omni.data.flite import MISREAD
 from omni.data.skills import orders
 from omni.data.speaker import VoiceSpeaker
 from omni.evaluate.metrics.metric import estimate, ratio
@@ -91,8 +92,8 @@ def listen(model: DuplexModel, kind: str, said: list[tuple[str, str]], out: Path
 
 
 def taught(text: str) -> np.ndarray:
-    """What the teacher says, float32 (N,) at 16 kHz; a latte as it is told to in the agent's lessons."""
-    return voices.speak(re.sub(r"\blatte\b", "lottay", text.rstrip(".")), TEACHER)
+    """What the teacher says, float32 (N,) at 16 kHz; words that it misreads as it is told to in the agent's lessons."""
+    return voices.speak(re.sub(r"\w+", lambda word: MISREAD.get(word[0], word[0]), text.rstrip(".")), TEACHER)
 
 
 def beyond(errors: Errors) -> list[tuple[int, int]]:

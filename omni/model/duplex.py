@@ -201,7 +201,7 @@ class DuplexModel(nn.Module):
             token=token, speaking=speaking, audio=audio, tail=RAMP * cut, stopped=ended.long() + cut.long(),
             unheard=waiting * cut, begun_token=torch.where(cut[:, None], -1, record["begun_token"]),
             begun_at=torch.where(cut[:, None], -1, record["begun_at"]), ended_at=ended_at, ended_cut=ended_cut,
-            caption=self._captions(frames, state, active))
+            caption=self.captions(frames, state, active))
 
     def _choose(self, logits: Tensor, state: State, waiting: Tensor, active: Tensor) -> Tensor:
         """The token of every row among those the grammar allows."""
@@ -225,7 +225,7 @@ class DuplexModel(nn.Module):
         ended_cut = first & (cut & sounding)[:, None]
         return torch.where(cut[:, None], torch.where(ended_cut, RAMP, -1), ended_at), ended_cut
 
-    def _captions(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
+    def captions(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
         """Greedy CTC: new ids of this block, -1 where there is none; of pieces where there is such a head, else of
         characters."""
         if self.encoder.pieces is not None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from omni.data import skills
-from omni.data.flite import Flite
+from omni.data.flite import MISREAD, Flite
 from omni.data.numbered import Numbered, loader
 from omni.data.voices import spoken
 from omni.model.features import LogMel
@@ -35,7 +35,7 @@ from omni.train import loop, stages
 from omni.train.loop import LoopConfig
 
 _PAUSE_MS = {",": 180, ".": 320, "?": 320}
-_TOLD = {"W": "double you", "latte": "lottay"}  # how flite is told to say what it would say otherwise
+_TOLD = {"W": "double you", **MISREAD}  # how flite is told to say what it would say otherwise
 FRAME = HOP  # samples
 VOCODER_EVERY = 3  # one row in so many is sounded
 BLIND = 0.04  # share of phones that are learned without their next piece

@@ -161,6 +161,18 @@ def test_resume_leaves_out_what_has_both_files(bench):
     assert batches == [1] * 6 + [4]
 
 
+def _breaking_off(calls: list[int]):
+    """Echoes one batch, and is interrupted in the second; the sizes of the batches are added to `calls`."""
+
+    def agent(users):
+        calls.append(len(users))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return _echoing([])(users)
+
+    return agent
+
+
 def test_resume_does_again_what_another_model_made(bench):
     """Files alone were looked at, so that the outputs of two models lay under the name of the second."""
     for sample in ("1", "2", "3"):
@@ -168,14 +180,8 @@ def test_resume_does_again_what_another_model_made(bench):
     bench.add("talking_to_other", seconds=0.2)
     batches: list[int] = []
     assert bench.run(_echoing(batches), "old") == 5
-    calls = []
-
-    def break_off(users):
-        calls.append(len(users))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return _echoing([])(users)
-
+    calls: list[int] = []
+    break_off = _breaking_off(calls)
     with pytest.raises(KeyboardInterrupt):
         bench.run(break_off, "new", batch_size=2, resume=True)
     assert bench.run(_echoing(batches), "old", resume=True) == 5, "the new model was at work on all of them"
@@ -195,14 +201,8 @@ def test_resume_does_again_what_another_model_made(bench):
 def test_breaking_off_keeps_what_is_done(bench):
     for i in range(5):
         bench.add("candor_pause_handling", str(i), seconds=0.2)
-    calls = []
-
-    def break_off(users):
-        calls.append(len(users))
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return _echoing([])(users)
-
+    calls: list[int] = []
+    break_off = _breaking_off(calls)
     with pytest.raises(KeyboardInterrupt):
         bench.run(break_off, batch_size=2)
     done = sorted(p.parent.name for p in bench.root.rglob("output.json"))

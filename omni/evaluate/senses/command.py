@@ -21,7 +21,7 @@ from omni.audio.files import replacing
 from omni.base import config as base_config
 from omni.base.errors import ConfigError, MediaError
 from omni.data import recordings
-from omni.evaluate.bench import _processor
+from omni.evaluate.bench import processor
 from omni.evaluate.senses import captions, compute, echo, seams, sounds, understood, vocoder
 from omni.evaluate.senses.goals import GOALS, Row
 from omni.evaluate.senses.listener import Listener
@@ -124,7 +124,7 @@ def main(args) -> int:
     out = _folder(args.out) if args.out else None
     torch.set_num_threads(args.threads)
     header = {"omni": __version__, "seed": args.seed, "most": args.most, "tasks": " ".join(tasks),
-              "device": args.device, "threads": args.threads, "processor": _processor(), "cores": os.cpu_count(),
+              "device": args.device, "threads": args.threads, "processor": processor(), "cores": os.cpu_count(),
               "torch": torch.__version__, "python": platform.python_version()}
     columns: Columns = {}
     report: dict = {"header": header, "subjects": {}}

@@ -120,7 +120,7 @@ class Listener:
         room_mel = model.features.step(room_BN, state["room_mel"], active)
         own_mel = model.features.step(own_BN, state["own_mel"], active)
         frames = model.encoder.step(room_mel, own_mel, state["encoder"], active)
-        return frames, model._captions(frames, state, active)  # the very lines that `step` runs
+        return frames, model.captions(frames, state, active)  # the very lines that `step` runs
 
 
 def _has_sounds(model: DuplexModel) -> bool:

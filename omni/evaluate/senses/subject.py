@@ -17,8 +17,8 @@ import yaml
 from omni.base import config as base_config
 from omni.base.errors import WeightsError
 from omni.model import weights
-from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.ears import ears_of_run
 from omni.model.language_model import LanguageModelConfig
 from omni.model.tokens import Pieces
 
@@ -69,11 +69,12 @@ def load_subject(name: str) -> Subject:
 
 def _of_run(name: str, folder: Path, told: dict[str, Any]) -> Subject:
     part, section, prefix = _STAGES[told["stage"]]
-    sizes, vocabulary = dict(told.get(section, {})), None
-    if part == EARS and sizes.get("caption_pieces"):
-        vocabulary = Vocabulary.load(folder / CAPTIONS_FILE)
-        sizes["caption_pieces"] = len(vocabulary)       # the configuration says how many there may be at most
-    config = base_config.build(DuplexConfig, {section: sizes}, f"{folder.name}/config.yaml")
+    if part == EARS:
+        encoder, vocabulary = ears_of_run(folder)
+        config = DuplexConfig(encoder=encoder)
+    else:
+        vocabulary = None
+        config = base_config.build(DuplexConfig, {section: told.get(section, {})}, f"{folder.name}/config.yaml")
     config = replace(config, language_model=_smallest_mind(config.mouth.synthesizer.drive_dim))
     pieces = Pieces.load(folder / "pieces.json") if part == VOICE else Pieces([])
     torch.manual_seed(0)
