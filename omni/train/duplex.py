@@ -2,7 +2,8 @@
 
 The ears bring their sizes and the pieces of their captions with them, in the folder of their run. Captions go on being
 taught beside the mind, by characters and, where there is such a head, by pieces, so that both heads follow the frames
-that they read. Heads for sounds and speech have no lessons here: they are held to what they said when they came.
+that they read. Heads for sounds and speech have no lessons here: they are held to what they said when they came. With
+`ears_rate` 0 the ears stay as they are, and what only they would learn from is left out.
 """
 
 import copy
@@ -44,8 +45,18 @@ class Lesson(nn.Module):
 
     def __init__(self, model: DuplexModel):
         super().__init__()
-        self.model, self.heads = model, MindHeads(model)
+        self.model, self.heads, self.frozen = model, MindHeads(model), False
         self._before: list[nn.Module] = []  # in a list, so that it is no part of this module
+
+    def freeze_ears(self) -> None:
+        """From now on the ears learn nothing."""
+        self.frozen = True
+        self.model.encoder.requires_grad_(False)
+
+    def hear(self, room_BN: Tensor, own_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """As the model's, without the ears' gradients if they are frozen."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.model.hear(room_BN, own_BN)
 
     def remember_ears(self, device: str) -> None:
         """From now on `kept` compares with the ears as they are now, if they have what it looks at."""
@@ -70,7 +81,7 @@ def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
     """Token loss, the losses of the mind's heads and of what the ears are to keep, and CTC on the stretches whose words
     are known."""
     model, offset = lesson.model, random.randrange(4000)
-    frames, own_mel = model.hear(batch["room"], batch["own"])
+    frames, own_mel = lesson.hear(batch["room"], batch["own"])
     logits, _ = model.decide(frames, own_mel, batch["fed"], batch["backlog"], offset)
     loss, parts = token_loss(logits, batch)
     plan, parts["plan_right"] = lesson.heads.planned(batch["target"])
@@ -84,6 +95,7 @@ def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
         heard = lesson.heads.spelled([(row, first, last, words) for row, first, last, _, words in spans])
         parts["heard"] = heard.item()
         loss = loss + HEARD_WEIGHT * heard
+    if spans and not lesson.frozen:
         spelled = ctc(stretches(model.encoder.captions(frames), spans, SLOTS), [ids for *_, ids, _ in spans])
         parts["ctc"] = spelled.item()
         loss = loss + CHARACTER_WEIGHT * spelled
@@ -117,9 +129,10 @@ class DuplexStage:
         bank: folder of stage "bank".
         out: folder of the run; the finished model lies in its folder `weights`.
         ears: folder of a run that ears are taken from, with their sizes: `model.encoder` is left out or the same.
+        ears_rate: their learning rate as a share of the rest's; 0 leaves them as they are, at half the time a step.
         words: folder of a run that the mind is taken from.
         voice: folder of a run whose mouth is taken in place of that of `words`.
-        init: an earlier run of this stage to go on from, with a new schedule; its ears count, in place of `ears`.
+        init: an earlier run of this stage to go on from, with a new schedule and with what `ears` and `voice` bring.
         blocks, batch: of a batch; drills: how many of its rows are turn upon turn.
         seed: of the conversations.
     """
@@ -128,6 +141,7 @@ class DuplexStage:
     bank: str
     out: str
     ears: str | None = None
+    ears_rate: float = 1.0
     words: str | None = None
     voice: str | None = None
     init: str | None = None
@@ -144,7 +158,7 @@ def train(stage: DuplexStage) -> None:
     """Join ears, mind and voice, and train on sound.
 
     Raises:
-        ConfigError: `model.encoder` contradicts the ears that are to be taken.
+        ConfigError: `model.encoder` contradicts the ears that are to be taken, or the voice the mind of `init`.
         WeightsError: the folder of a run lacks what is to be taken from it.
     """
     stage, vocabulary = _with_ears(stage)
@@ -156,33 +170,39 @@ def train(stage: DuplexStage) -> None:
     pieces = Pieces(skills.vocabulary())
     model = DuplexModel(stage.model, pieces, vocabulary)
     lesson = Lesson(model)
+    # what goes with the ears; a connector that passes characters on has learned to read them, whoever hears
+    ears = ("model.encoder.",) if isinstance(model.connector, Connector) else ("model.encoder.", "model.connector.")
     if stage.words:
-        _take_mind(lesson, Path(stage.words))
+        _take(lesson, Path(stage.words), ears)  # those of its own have heard nothing
         for p in model.own_in.parameters():  # its own voice says nothing to the mind yet, rather than noise
             nn.init.zeros_(p)
+    if stage.init:
+        leave = (ears if stage.ears else ()) + (("model.mouth.",) if stage.voice else ())
+        _take(lesson, Path(stage.init), leave)
     if stage.voice:
-        load_mouth(model, Path(stage.voice))
+        _take_voice(model, Path(stage.voice), trained=bool(stage.init))
     if stage.ears:
         model.encoder.load_state_dict(load_encoder(Path(stage.ears)))
         if isinstance(model.connector, Connector):  # another one passes no characters on
             with torch.no_grad():
                 model.connector.spell.weight.copy_(model.encoder.caption.weight)
                 model.connector.spell.bias.copy_(model.encoder.caption.bias)
-    if stage.init:
-        lesson.load_state_dict(load_file(Path(stage.init) / "model.safetensors"))
-    if stage.ears or stage.init:
+    if stage.ears_rate == 0:
+        lesson.freeze_ears()
+    elif stage.ears or stage.init:
         lesson.remember_ears(stage.loop.device)
     freeze_voice(model)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills)
-    loop.run(lesson, loader(stream, stage.workers), losses, stage.loop, folder)
+    loop.run(lesson, loader(stream, stage.workers), losses, stage.loop, folder,
+             lr_scale=lambda name: stage.ears_rate if name.startswith("model.encoder.") else 1.0)
     save_model(model.cpu(), folder / "weights")
 
 
 def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
     """The stage with the sizes of the ears that it takes, and what their captions are made of."""
     told = stage.model.encoder
-    if not (source := stage.init or stage.ears):
+    if not (source := stage.ears or stage.init):
         if told.caption_pieces:
             raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `ears` alone")
         return stage, None
@@ -192,11 +212,17 @@ def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
     return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary
 
 
-def _take_mind(lesson: Lesson, folder: Path) -> None:
-    """All but the ears of a run of stage "words", whose ears have heard nothing; the connector if it is of its kind."""
-    ears = ("model.encoder.",) if isinstance(lesson.model.connector, Connector) else (
-        "model.encoder.", "model.connector.")
+def _take(lesson: Lesson, folder: Path, leave: tuple[str, ...]) -> None:
+    """All of a run but the tensors whose names begin with one of `leave`, which it may have otherwise."""
     known = load_file(folder / "model.safetensors")
-    missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(ears)}, strict=False)
-    for name in (*(n for n in missing if not n.startswith(ears)), *extra):
+    missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(leave)}, strict=False)
+    for name in (*(n for n in missing if not n.startswith(leave)), *extra):
         raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")
+
+
+def _take_voice(model: DuplexModel, folder: Path, trained: bool) -> None:
+    """The mouth of a run; a mind that is trained knows the pieces by the table that it has."""
+    before = model.mouth.embedding.weight.detach().clone()
+    load_mouth(model, folder)
+    if trained and not torch.equal(before, model.mouth.embedding.weight):
+        raise ConfigError(f"voice: {folder} has another embedding table than the mind: train it from the mind's")

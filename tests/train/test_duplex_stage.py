@@ -84,6 +84,20 @@ def test_heads_without_lessons_are_held_to_what_they_said():
     assert off[True] < 0.5 * off[False]
 
 
+def test_frozen_ears_stay_as_they_are_and_the_mind_learns_to_read_them():
+    torch.manual_seed(0)
+    model = tiny.duplex(restless=False, encoder=tiny.SENSES)
+    words.freeze_voice(model)
+    lesson, batch = duplex.Lesson(model.train()).train(), _batch()
+    lesson.freeze_ears()
+    before = {n: p.detach().clone() for n, p in model.encoder.named_parameters()}
+    parts = duplex.losses(lesson, batch)[1]
+    assert "heard" in parts and not {"ctc", "pieces", "sounds", "speech"} & parts.keys(), "only ears learn from those"
+    losses = learn([p for p in lesson.parameters() if p.requires_grad], lambda: duplex.losses(lesson, batch), 25)
+    assert losses[-1] < 0.6 * losses[0]
+    assert all(torch.equal(p, before[n]) and p.grad is None for n, p in model.encoder.named_parameters())
+
+
 def test_stretches_stand_side_by_side_and_end_in_blanks():
     logits = torch.arange(2 * 8 * 3.0).view(2, 8, 3)
     cut = duplex.stretches(logits, [(0, 1, 2), (1, 0, 3)], per_block=2)
@@ -153,6 +167,34 @@ def test_a_run_goes_on_with_the_ears_of_the_one_before(room, tmp_path):
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "next"))
     assert first.keys() == second.keys() and all(torch.equal(second[n], first[n]) for n in first)
     assert load_model(tmp_path / "next" / "weights").vocabulary.pieces == tiny.VOCABULARY.pieces
+
+
+def test_a_trained_mind_gets_other_ears_and_keeps_the_rest(room, tmp_path):
+    assert room() == 0
+    path = tmp_path / "run" / "model.safetensors"
+    save_file({n: t + 0.01 if "own_in" in n else t for n, t in load_file(path).items()}, path)
+    assert room(ears="plain", ears_rate=0, words=None, init="run", out="next") == 0
+    first, second = load_file(path), load_file(tmp_path / "next" / "model.safetensors")
+    plain = load_file(tmp_path / "plain" / "model.safetensors")
+    assert all(torch.equal(second[f"model.{name}"], t) for name, t in plain.items())
+    assert torch.equal(second["model.connector.spell.weight"], plain["encoder.caption.weight"])
+    kept = [n for n in first if not n.startswith(("model.encoder.", "model.connector.spell."))]
+    assert kept and all(torch.equal(second[n], first[n]) for n in kept) and (second["model.own_in.weight"] != 0).any()
+
+
+def test_a_trained_mind_takes_a_voice_with_its_own_table_alone(room, tmp_path, capsys):
+    assert room() == 0
+    mouth = {n.removeprefix("model."): t for n, t in load_file(tmp_path / "run" / "model.safetensors").items()
+             if n.startswith("model.mouth.")}
+    (tmp_path / "voice").mkdir()
+    name = next(n for n in mouth if "vocoder" in n and mouth[n].dim() > 1)
+    save_file({**mouth, name: mouth[name] + 1}, tmp_path / "voice" / "model.safetensors")
+    assert room(ears=None, words=None, init="run", voice="voice", out="next") == 0
+    assert torch.equal(load_file(tmp_path / "next" / "model.safetensors")[f"model.{name}"], mouth[name] + 1)
+    table = mouth["mouth.embedding.weight"]
+    save_file({**mouth, "mouth.embedding.weight": table + 1}, tmp_path / "voice" / "model.safetensors")
+    assert room(ears=None, words=None, init="run", voice="voice", out="other") == 2
+    assert "voice has another embedding table than the mind" in capsys.readouterr().err
 
 
 def test_ears_without_a_head_for_pieces_bring_none(room, tmp_path):
