@@ -287,12 +287,16 @@ def _add_data(commands) -> None:
     fetch.add_argument("--accept", action="store_true", help="keep files that are not the known ones")
     fetch.add_argument("--sources", metavar="FILE.yaml", help="other sources, with their lists in lists/ beside it")
     fetch.add_argument("--allow-http", action="store_true", help="ask this machine itself over http too")
-    listen = which.add_parser("listen", help="write examples with their labels", description="Write conversations as "
-                              "stereo recordings (left the room, right the agent's own voice), and a JSON file beside "
-                              "each: what is said when, what the agent is to decide when, and through which room, "
-                              "noise and line it came.")
+    listen = which.add_parser("listen", help="write examples with their labels", description="Write conversations, or "
+                              "what the ears alone learn from, as stereo recordings (left the room, right the agent's "
+                              "own voice), and a JSON file beside each: what is said when, what the agent is to decide "
+                              "when or which sounds are there, and through which room, noise and line it came.")
     listen.add_argument("count", type=int, metavar="N")
     listen.add_argument("--out", required=True, metavar="DIR")
+    listen.add_argument("--of", choices=["conversations", "ears"], default="conversations", help="whose lessons "
+                        "(default: conversations)")
+    listen.add_argument("--config", default="tiny/ears_senses", metavar="NAME|FILE.yaml", help="of stage ears, with "
+                        "--of ears (default: tiny/ears_senses)")
     speed = which.add_parser("speed", help="how fast they are made", description="Print the hours of conversation that "
                              "are made in an hour.")
     speed.add_argument("--seconds", type=int, default=60, help="to measure (default: 60)")
@@ -301,7 +305,8 @@ def _add_data(commands) -> None:
         each.add_argument("--bank", default="runs/bank", metavar="DIR", help="of stage bank (default: runs/bank)")
         each.add_argument("--model", default="tiny", metavar="NAME|PATH", help="whose voice the agent has (default: "
                           "tiny, shipped)")
-        each.add_argument("--blocks", type=int, default=250, help="of 80 ms in a conversation (default: 250)")
+        each.add_argument("--blocks", type=int, help="of 80 ms in an example (default: 250; of the ears' lessons what "
+                          "their configuration has)")
         each.add_argument("--seed", type=int, default=0)
         each.add_argument("--dev", action="store_true", help="from the development set")
     parser.set_defaults(call=call)

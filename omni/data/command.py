@@ -3,22 +3,29 @@
     listen/000.wav   left: the room as the microphone hears it; right: the agent's own voice
     listen/000.json  who says what from when to when, what the agent is to decide in which block, and what it all went
                      through: rooms, noise and its ratio, level, telephone or Opus, echo
+
+Of the ears' lessons the labels are the words, the sounds and where anybody speaks.
 """
 
 import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from omni.audio.files import write_wav
+from omni.base import config as base_config
 from omni.base.errors import ConfigError
 from omni.data import skills
 from omni.data.augment import recorded
+from omni.data.hearing import SOUNDS, Hearing, HearingConfig, phone_names
 from omni.data.numbered import loader
 from omni.data.streams import RATE_HZ, SoundConversations
 from omni.model.encoder import caption_text
@@ -26,6 +33,7 @@ from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 from omni.model.weights import load_model
 
 BLOCK_S = 0.08
+NUM_BLOCKS = 250  # of a conversation
 
 
 def stream(args) -> SoundConversations:
@@ -34,26 +42,72 @@ def stream(args) -> SoundConversations:
     Raises:
         ConfigError: there is no bank.
     """
-    if not (Path(args.bank) / "lines.jsonl").exists():
-        raise ConfigError(f"no bank of utterances at {args.bank}: make one with `omni train tiny/bank`")
+    bank = _bank(args)
     mouth = load_model(args.model).mouth
     words = list(Pieces(skills.vocabulary()).words)
-    return SoundConversations(Path(args.bank), mouth, words, args.blocks, 1, args.seed, dev=args.dev)
+    return SoundConversations(bank, mouth, words, args.blocks or NUM_BLOCKS, 1, args.seed, dev=args.dev)
+
+
+def _bank(args) -> Path:
+    if not (Path(args.bank) / "lines.jsonl").exists():
+        raise ConfigError(f"no bank of utterances at {args.bank}: make one with `omni train tiny/bank`")
+    return Path(args.bank)
+
+
+def hearing(args) -> Hearing:
+    """The segments that stage "ears" learns from, as its configuration has them.
+
+    Raises:
+        ConfigError: there is no bank, or no such configuration, or --dev is asked for.
+    """
+    if args.dev:
+        raise ConfigError("--dev: the ears' lessons are from the training set alone")
+    bank = _bank(args)
+    values = base_config.load(Any, Path("train", args.config) if not Path(args.config).exists() else args.config)
+    if not isinstance(values, dict) or values.get("stage") != "ears":
+        raise ConfigError(f"--config: {args.config} is of no stage ears")
+    config = base_config.build(HearingConfig, values.get("hearing") or {}, "hearing")
+    config = replace(config, batch=1, voice=config.voice and args.model, **(
+        {"seconds": args.blocks * BLOCK_S} if args.blocks else {}))
+    return Hearing(bank, config, args.seed, phone_names(bank))
 
 
 def listen(args) -> int:
     """Write examples with their labels."""
-    out, pieces = Path(args.out), Pieces(skills.vocabulary())
+    out, of_ears = Path(args.out), args.of == "ears"
+    lessons = hearing(args) if of_ears else stream(args)
+    told = ears_labels if of_ears else partial(labels, pieces=Pieces(skills.vocabulary()))
     out.mkdir(parents=True, exist_ok=True)
-    batches = loader(stream(args), workers=0)(0, 1)
-    for i in tqdm(range(args.count), unit="conversation"):
+    batches = loader(lessons, workers=0)(0, 1)
+    for i in tqdm(range(args.count), unit="example"):
         with recorded() as notes:
             batch = next(batches)
         sound = np.stack([batch["room"][0].numpy(), batch["own"][0].numpy()])
         write_wav(out / f"{i:03d}.wav", sound, RATE_HZ)
-        (out / f"{i:03d}.json").write_text(json.dumps(labels(batch, pieces, notes), indent=1) + "\n", encoding="utf-8")
-    print(f"{args.count} conversations of {args.blocks * BLOCK_S:g} s in {out}", file=sys.stderr)
+        found = told(batch, notes=notes)
+        (out / f"{i:03d}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"{args.count} examples of {sound.shape[1] / RATE_HZ:g} s in {out}", file=sys.stderr)
     return 0
+
+
+def ears_labels(batch: dict, notes: Sequence[dict] = ()) -> dict:
+    """What a batch of one segment of the ears' lessons says, in seconds.
+
+    Returns:
+        `text`; `sounds`: from when to when each class sounds, or where nobody can be sure of it; `speech`: from when to
+        when the user speaks; `own`: whether the agent's own voice is there; `said` and `through` as of `labels`.
+    """
+    sounds = batch["sounds"][0].numpy()
+    spans = [{"sound": name, **span, "sure": value == 1} for kind, name in enumerate(SOUNDS) for value in (1, -1)
+             for span in _spans(sounds[:, kind] == value)]
+    return {"text": caption_text(batch["characters"][0].tolist()), "sounds": spans,
+            "speech": _spans(batch["speech"][0].numpy() == 1), "own": bool(batch["mine"][0]), **_through(notes)}
+
+
+def _spans(there: np.ndarray) -> list[dict]:
+    """From when to when blocks (N,) are true."""
+    edges = np.flatnonzero(np.diff(np.pad(there.astype(np.int8), 1))).reshape(-1, 2)
+    return [{"from": round(float(a) * BLOCK_S, 2), "to": round(float(b) * BLOCK_S, 2)} for a, b in edges]
 
 
 def labels(batch: dict, pieces: Pieces, notes: Sequence[dict] = ()) -> dict:
@@ -73,11 +127,14 @@ def labels(batch: dict, pieces: Pieces, notes: Sequence[dict] = ()) -> dict:
     for block, token in enumerate(batch["target"][0].tolist()):
         if token in names or token >= FIRST_PIECE:
             decided.append({"at": round((block + 1) * BLOCK_S, 2), "token": names.get(token) or pieces.symbol(token)})
-    found = {"user": heard, "agent": decided}
-    if notes:
-        found["said"] = [{k: v for k, v in n.items() if k != "what"} for n in notes if n["what"] == "said"]
-        found["through"] = [n for n in notes if n["what"] != "said"]
-    return found
+    return {"user": heard, "agent": decided, **_through(notes)}
+
+
+def _through(notes: Sequence[dict]) -> dict:
+    if not notes:
+        return {}
+    return {"said": [{k: v for k, v in n.items() if k != "what"} for n in notes if n["what"] == "said"],
+            "through": [n for n in notes if n["what"] != "said"]}
 
 
 def speed(args) -> int:
@@ -98,7 +155,7 @@ def speed(args) -> int:
 
 def main(args) -> int:
     """The command."""
-    if args.blocks < 50:
+    if args.blocks is not None and args.blocks < 50:
         raise ConfigError("--blocks is at least 50 (4 s)")
     torch.set_num_threads(1)
     return {"listen": listen, "speed": speed}[args.what](args)

@@ -23,7 +23,7 @@ from omni.audio.mixing import active_level
 from omni.base.config import nearest
 from omni.base.errors import MediaError, OmniError
 from omni.data import bank, recordings
-from omni.data.augment import Augment
+from omni.data.augment import Augment, note
 from omni.data.numbered import Numbered
 from omni.data.own_voice import OwnVoice, echo_at
 from omni.data.streams import active_span
@@ -178,6 +178,8 @@ class Hearing(Numbered):
                 continue
             x[at:at + len(y)] += y
             said.append(Said(u.text, at + first, at + last, [(w, at + a, at + b) for w, a, b in words]))
+            note("said", voice=u.source, text=u.text, **{"from": round(said[-1].first / RATE_HZ, 2)},
+                 to=round(said[-1].last / RATE_HZ, 2))
             self._mark(phones, u, at, len(y))
             at += len(y) + (rng.randrange(1600, 6000) if rng.random() < 0.6 else rng.randrange(6000, 20_000))
         return x, phones, said

@@ -188,13 +188,14 @@ def train(stage: DistilStage) -> None:
     student = Student(stage.encoder, stage.at, stage.width, teacher.dim)
     if stage.init:
         _start_from(student, Path(stage.init))
-    teacher.to(stage.loop.device)
+    device = loop.own_device(stage.loop.device)
+    teacher.to(device)
 
     def loss_of(student: Student, batch) -> tuple[Tensor, dict[str, float]]:
         return losses(student, teacher, batch, stage.shift, stage.ctc)
 
     loop.run(student, loader(segments(dev=False), stage.workers), loss_of, stage.loop, folder,
-             validator(segments(dev=True), teacher, stage.shift, stage.loop.device))
+             validator(segments(dev=True), teacher, stage.shift, device))
 
 
 def _sources(stage: DistilStage) -> list[Path]:

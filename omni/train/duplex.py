@@ -190,7 +190,7 @@ def train(stage: DuplexStage) -> None:
     if stage.ears_rate == 0:
         lesson.freeze_ears()
     elif stage.ears or stage.init:
-        lesson.remember_ears(stage.loop.device)
+        lesson.remember_ears(loop.own_device(stage.loop.device))
     freeze_voice(model)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills)

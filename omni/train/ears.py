@@ -131,7 +131,7 @@ def train(stage: EarsStage) -> None:
         encoder = dataclasses.replace(encoder, caption_pieces=len(vocabulary))
     model = Ears(encoder, phones)
     if stage.init:
-        for name in take(model, load_file(Path(stage.init) / "model.safetensors")):
+        for name in stages.take(model, load_file(Path(stage.init) / "model.safetensors")):
             if name.startswith("encoder.") and name.split(".")[1] not in HEADS:
                 raise ConfigError(f"init: {stage.init} has no {name} of this shape")
     lessons = Hearing(source, stage.hearing, stage.seed, phones, vocabulary)
@@ -151,14 +151,6 @@ def _vocabulary(stage: EarsStage, folder: Path) -> Vocabulary:
         vocabulary = Vocabulary.learn(texts, stage.encoder.caption_pieces)
     vocabulary.save(folder / CAPTIONS_FILE)
     return vocabulary
-
-
-def take(model: nn.Module, known: dict[str, Tensor]) -> list[str]:
-    """Copy every tensor that has the same name and shape; gives the names of those that stay fresh."""
-    own = model.state_dict()
-    fitting = {name: t for name, t in known.items() if name in own and own[name].shape == t.shape}
-    model.load_state_dict(fitting, strict=False)
-    return sorted(own.keys() - fitting.keys())
 
 
 def load_encoder(folder: Path) -> dict[str, torch.Tensor]:

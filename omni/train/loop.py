@@ -15,7 +15,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -45,7 +45,7 @@ class LoopConfig:
         accumulate: batches in a step, of each process.
         checkpoint_minutes: distance of checkpoints.
         threads: of torch.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" (under torchrun the process's own) or "cuda:1".
         bf16: compute in bfloat16 on CUDA; parameters stay float32.
         seed: of whatever is random in a step.
     """
@@ -72,6 +72,13 @@ def save(path: Path, tensors: dict[str, Tensor]) -> None:
     os.replace(partial, path)
 
 
+def own_device(device: str) -> str:
+    """The device of this process: under torchrun each of a machine's processes has its own, if none is numbered."""
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        return f"cuda:{int(os.environ['LOCAL_RANK'])}"
+    return device
+
+
 def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig, folder: Path,
         validate: Callable[[nn.Module], dict[str, float]] | None = None,
         lr_scale: Callable[[str], float] = lambda name: 1.0) -> None:
@@ -83,6 +90,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
     Args:
         loss_of: the loss to be minimised, a mean over its batch, and parts of it for the log.
     """
+    config = replace(config, device=own_device(config.device))
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     keep_memory()
@@ -227,6 +235,8 @@ class _Team:
 
     def __init__(self, device: str):
         self._own = "RANK" in os.environ and dist.is_available() and not dist.is_initialized()
+        if device.startswith("cuda:"):
+            torch.cuda.set_device(device)  # nccl takes the current one
         if self._own:
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         together = dist.is_available() and dist.is_initialized()

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import Tensor, nn
 
 from omni import __version__
 from omni.base import config as base_config
@@ -25,7 +26,8 @@ from omni.data import provenance
 STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "EarsStage"),
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
           "words": ("omni.train.words", "WordsStage"), "distil": ("omni.train.distil", "DistilStage"),
-          "duplex": ("omni.train.duplex", "DuplexStage"), "join": ("omni.train.join", "JoinStage")}
+          "duplex": ("omni.train.duplex", "DuplexStage"), "join": ("omni.train.join", "JoinStage"),
+          "adversary": ("omni.train.adversary", "AdversaryStage")}
 # may change when a run goes on: they say how long, where and how fast, not what is learned
 _FREE = {"minutes", "checkpoint_minutes", "threads", "device", "workers", "processes"}
 
@@ -87,6 +89,14 @@ def begin(config: Any, data: list[Path]) -> Path:
                  "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None})
     starts.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return folder
+
+
+def take(model: nn.Module, known: dict[str, Tensor]) -> list[str]:
+    """Copy every tensor that has the same name and shape; gives the names of those that stay fresh."""
+    own = model.state_dict()
+    fitting = {name: t for name, t in known.items() if name in own and own[name].shape == t.shape}
+    model.load_state_dict(fitting, strict=False)
+    return sorted(own.keys() - fitting.keys())
 
 
 def _differences(before: Any, now: Any, name: str = ""):

@@ -267,16 +267,13 @@ class VoiceTrainer(nn.Module):
         timing = (late * (course.elapsed == 0) * speaking).sum() / ((course.elapsed == 0) & speaking).sum().clamp(min=1)
         mel = self.features(batch["audio"])
         f0, voiced = batch["f0"], (batch["f0"] > 0).float()
-        pitch = torch.log2(f0.clamp(min=50) / 200)
+        pitch = octaves(f0)
         loss_mel = (frames[..., :80] - mel).abs().mean()
         loss_pitch = ((frames[..., 80] - pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         loss_voiced = F.binary_cross_entropy_with_logits(frames[..., 81], voiced)
-        # half of the vocoder's lessons on the teacher's frames, half on the synthesizer's own; it costs most, so it has
-        # fewer rows
-        half = -(-len(mel) // (2 * VOCODER_EVERY))
-        melody = torch.stack([pitch, voiced * 2 - 1], 2)[:2 * half]
-        heard = mouth.vocoder(torch.cat([torch.cat([mel[:half], frames[half:2 * half, :, :80]]), melody], 2))
-        spectral = stft_loss(heard[:, DELAY:], batch["audio"][:2 * half, :-DELAY])
+        # the vocoder costs most, so it has fewer rows
+        rows = 2 * -(-len(mel) // (2 * VOCODER_EVERY))
+        spectral = stft_loss(*sounded(mouth, mel[:rows], frames[:rows], f0[:rows], batch["audio"][:rows]))
         loss = spelled + timing * 0.5 + loss_mel * 4 + loss_pitch * 2 + loss_voiced * 0.5 + spectral
         return loss, {"spelled": spelled.item(), "said": said, "timing": timing.item(), "mel": loss_mel.item(),
                       "pitch": loss_pitch.item(), "voiced": loss_voiced.item(), "spectral": spectral.item()}
@@ -287,6 +284,21 @@ class VoiceTrainer(nn.Module):
         logits, target = self.mouth.synthesizer.spelling(self.mouth.drives(tokens[None])[0]), self.table[tokens]
         right = (logits.argmax(-1) == target).all(1).float().mean().item()
         return F.cross_entropy(logits.flatten(0, 1), target.flatten()), right
+
+
+def octaves(f0_hz: Tensor) -> Tensor:
+    """Pitch as an acoustic frame tells it, about 200 Hz."""
+    return torch.log2(f0_hz.clamp(min=50) / 200)
+
+
+def sounded(mouth: Mouth, mel_BTM: Tensor, frames_BTC: Tensor, f0_hz_BT: Tensor, audio_BN: Tensor,
+            ) -> tuple[Tensor, Tensor]:
+    """What the vocoder makes, and what it should have made, (B, N - DELAY) each: the first half of the rows from the
+    teacher's log-mel, the rest from the synthesizer's own frames, all at the teacher's pitch."""
+    half = len(mel_BTM) // 2
+    melody = torch.stack([octaves(f0_hz_BT), (f0_hz_BT > 0).float() * 2 - 1], 2)
+    given = torch.cat([torch.cat([mel_BTM[:half], frames_BTC[half:, :, :80]]), melody], 2)
+    return mouth.vocoder(given)[:, DELAY:], audio_BN[:, :-DELAY]
 
 
 def stft_loss(x_BN: Tensor, y_BN: Tensor) -> Tensor:
@@ -337,10 +349,7 @@ def train(stage: VoiceStage) -> None:
     table = pronunciations(lessons, len(pieces), stage.mouth.synthesizer.max_phones)
     trainer = VoiceTrainer(Mouth(stage.mouth, len(pieces)), torch.from_numpy(table))
     if stage.init:
-        known = load_file(Path(stage.init) / "model.safetensors")
-        own = trainer.state_dict()
-        fits = {n: t for n, t in known.items() if n in own and own[n].shape == t.shape}
-        trainer.load_state_dict(fits, strict=False)
+        stages.take(trainer, load_file(Path(stage.init) / "model.safetensors"))
         trainer.mouth.embedding.weight.requires_grad_(False)
     stream = Lessons(lessons, stage.blocks, stage.batch, stage.seed)
     loop.run(trainer, loader(stream, stage.workers), lambda model, batch: model.losses(batch), stage.loop, folder)

@@ -10,7 +10,8 @@ import torch
 from omni.cli import main
 from omni.data import skills
 from omni.data.augment import Augment, note, recorded
-from omni.data.command import labels
+from omni.data.command import ears_labels, labels
+from omni.data.hearing import SOUNDS
 from omni.model.encoder import caption_ids
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 
@@ -43,10 +44,27 @@ def test_labels_say_who_spoke_and_through_what_it_came():
     assert {"snr_db", "peak_db", "delay_ms"} <= {key for step in found["through"] for key in step}
 
 
+def test_labels_of_the_ears_lessons_say_what_sounds_when():
+    sounds = torch.zeros(1, 6, len(SOUNDS), dtype=torch.int8)
+    sounds[0, 1:3, 3], sounds[0, 3, 3], sounds[0, 5, 0] = 1, -1, 1
+    batch = {"characters": [torch.tensor(caption_ids("a latte"))], "sounds": sounds, "mine": torch.tensor([True]),
+             "speech": torch.tensor([[0, -1, 1, 1, -1, 0]], dtype=torch.int8)}
+    assert ears_labels(batch) == {
+        "text": "a latte", "own": True, "speech": [{"from": 0.16, "to": 0.32}],
+        "sounds": [{"sound": "baby_cry", "from": 0.4, "to": 0.48, "sure": True},
+                   {"sound": "dog_bark", "from": 0.08, "to": 0.24, "sure": True},
+                   {"sound": "dog_bark", "from": 0.24, "to": 0.32, "sure": False}]}
+
+
 @pytest.mark.parametrize("arguments, told", [
-    (["listen", "1", "--out", "x", "--blocks", "3"], "at least 50"),
+    (["listen", "1", "--of", "ears", "--dev"], "training set alone"),
+    (["listen", "1", "--of", "ears", "--bank", "nowhere"], "omni train tiny/bank"),
+    (["listen", "1", "--of", "ears", "--bank", "bank", "--config", "tiny/voice"], "tiny/voice is of no stage ears"),
+    (["listen", "1", "--blocks", "3"], "at least 50"),
     (["speed", "--bank", "nowhere"], "omni train tiny/bank")])
 def test_what_is_missing_is_said_first(arguments, told, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["data", *arguments]) == 2
-    assert told in capsys.readouterr().err and not list(tmp_path.iterdir())
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "bank" / "lines.jsonl").touch()
+    assert main(["data", arguments[0], *(["--out", "x"] if arguments[0] == "listen" else []), *arguments[1:]]) == 2
+    assert told in capsys.readouterr().err and not (tmp_path / "x").exists()

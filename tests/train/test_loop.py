@@ -246,3 +246,11 @@ loop.run(_model(), loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, wa
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, value in one.state_dict().items():
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_each_process_of_a_machine_has_its_own_device(monkeypatch):
+    """Under torchrun every process once took the first device."""
+    assert loop.own_device("cuda") == "cuda"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert loop.own_device("cuda") == "cuda:3"
+    assert loop.own_device("cuda:1") == "cuda:1" and loop.own_device("cpu") == "cpu"
