@@ -225,7 +225,7 @@ def _add_evaluate(commands) -> None:
                         "captions (an4, words, orders, unseen_engine), ears (with echo and sounds), voice (understood, "
                         "vocoder, seams), compute; may be repeated")
     senses.add_argument("--runs", nargs="+", metavar="DIR", help="measure these side by side: weights folders, or runs "
-                        "of stages ears, voice and duplex")
+                        "of stages ears, voice, adversary and duplex")
     _add_model(parser)
     parser.set_defaults(call=call, model=None)      # `call` knows whether one is wanted
 

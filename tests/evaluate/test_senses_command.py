@@ -86,11 +86,12 @@ def test_weights_have_everything_and_a_run_what_it_trained(weights, ears_run, tm
     with torch.no_grad():
         assert torch.equal(ears.model.encoder(*mel), whole.model.encoder(*mel))
     mouth = tiny.duplex().mouth
-    voice = _run(tmp_path / "voice", "voice", "mouth", config.to_plain(tiny.MOUTH),
-                 {f"mouth.{n}": t for n, t in mouth.state_dict().items()})
-    whole.model.pieces.save(voice / "pieces.json")
-    found = load_subject(str(voice))
-    assert found.has == {VOICE} and torch.equal(found.model.mouth.embedding.weight, mouth.embedding.weight)
+    for stage in ("voice", "adversary"):  # the second one's judges are left aside
+        voice = _run(tmp_path / stage, stage, "mouth", config.to_plain(tiny.MOUTH),
+                     {"judges.0.x": torch.zeros(1), **{f"mouth.{n}": t for n, t in mouth.state_dict().items()}})
+        whole.model.pieces.save(voice / "pieces.json")
+        found = load_subject(str(voice))
+        assert found.has == {VOICE} and torch.equal(found.model.mouth.embedding.weight, mouth.embedding.weight)
 
 
 def test_a_run_that_is_no_ears_and_no_voice_is_refused(tmp_path, ears_run):

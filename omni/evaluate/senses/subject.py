@@ -24,7 +24,8 @@ from omni.model.tokens import Pieces
 
 EARS, MIND, VOICE = "ears", "mind", "voice"
 # stage -> what it trains, the model's part and section of the configuration of that name, the tensors' prefix
-_STAGES = {"ears": (EARS, "encoder", "encoder."), "voice": (VOICE, "mouth", "mouth.")}
+_STAGES = {"ears": (EARS, "encoder", "encoder."), "voice": (VOICE, "mouth", "mouth."),
+           "adversary": (VOICE, "mouth", "mouth.")}
 
 
 @dataclass(frozen=True, slots=True)
