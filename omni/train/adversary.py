@@ -81,37 +81,21 @@ class Contest(nn.Module):
             frames = self.mouth.synthesizer(course, self.mouth.drives(course.token))
         made, real = sounded(self.mouth, self.features(batch["audio"]), frames, batch["f0"], batch["audio"])
         spectral, fooled, matched = stft_loss(made, real), made.new_zeros(()), made.new_zeros(())
-        with self._still():
-            for judge in self.judges:
-                verdict, layers = judge(made)
-                with torch.no_grad():
-                    _, wanted = judge(real)
-                fooled = fooled + (verdict - 1).square().mean()
-                matched = matched + sum((a - b).abs().mean() / b.abs().mean().clamp(min=1e-3)
-                                        for a, b in zip(layers, wanted, strict=True)) / len(layers)
         told = made.new_zeros(())
         for judge in self.judges:
-            told = told + judge(made.detach())[0].square().mean() + (judge(real)[0] - 1).square().mean()
+            known, wanted = judge(real)
+            told = told + judge(made.detach())[0].square().mean() + (known - 1).square().mean()
+            judge.requires_grad_(False)  # what is asked of the vocoder teaches the judge nothing
+            verdict, layers = judge(made)
+            judge.requires_grad_(True)
+            fooled = fooled + (verdict - 1).square().mean()
+            pairs = [(a, b.detach()) for a, b in zip(layers, wanted, strict=True)]
+            apart = [(a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in pairs]
+            matched = matched + sum(apart) / len(apart)
         count = len(self.judges)
         parts = {"spectral": spectral, "fooled": fooled / count, "matched": matched / count, "told": told / count}
         loss = spectral + self.weight * parts["fooled"] + self.matching * parts["matched"] + parts["told"]
         return loss, {name: part.item() for name, part in parts.items()}
-
-    def _still(self) -> "_Still":
-        return _Still(self.judges)
-
-
-class _Still:
-    """Within it, what passes through a module teaches the module nothing."""
-
-    def __init__(self, module: nn.Module):
-        self._module = module
-
-    def __enter__(self) -> None:
-        self._module.requires_grad_(False)
-
-    def __exit__(self, *_) -> None:
-        self._module.requires_grad_(True)
 
 
 @dataclass(frozen=True, slots=True)
