@@ -1,8 +1,8 @@
 """A bank of user utterances on disk: int16 audio in one file, one JSON line each.
 
 Made once by several processes (synthesis costs more than reading), then mapped into memory by every stream. Lines:
-`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`, and for synthetic speech `phones` and
-`words`.
+`start`, `count` (samples), `text`, `reply`, `skill`, `source`, `dev`, `facts`; for asks `kind`, `values`, `decisive`,
+`open`; for synthetic speech `phones` and `words`.
 """
 
 import json
@@ -16,19 +16,26 @@ import numpy as np
 from tqdm import tqdm
 
 from omni.data import held_out, recordings, skills, voices
-from omni.data.skills import chatter, orders, smalltalk
+from omni.data.skills import chatter, floor, readback, smalltalk
+from omni.data.skills.talk import Ask, Memory
 
 BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "really", "ah", "mhm", "yes", "sure", "hm",
                 "oh yeah", "wow", "nice", "got it"]
-STOPS = ["stop", "stop it", "please stop", "stop talking", "stop please", "okay stop", "be quiet", "enough",
-         "that's enough", "hold on", "wait", "quiet please", "wait a minute", "stop stop", "shut up"]
-
 WORDINGS = "wordings.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One line of the bank; `samples` is int16 and belongs to the map."""
+    """One line of the bank; `samples` is int16 and belongs to the map.
+
+    Attributes:
+        reply: what is right to say to it where nothing was said before; empty if that is silence or not known.
+        skill, kind, values, decisive, open: of the `omni.data.skills.talk.Ask` that it is; without one, `kind` is "".
+        dev: kept for development.
+        facts: slots of a real order.
+        phones, words: name, first sample, one past the last; empty where they are not known.
+        name: of a recording's file.
+    """
 
     samples: np.ndarray
     text: str | None
@@ -37,61 +44,89 @@ class Utterance:
     source: str
     dev: bool
     facts: dict = field(default_factory=dict)
-    phones: list[tuple[str, int, int]] = field(default_factory=list)  # name, first sample, one past the last
-    name: str = ""  # of a recording's file
-    words: list[tuple[str, int, int]] = field(default_factory=list)  # of the text, in the same form as the phones
+    phones: list[tuple[str, int, int]] = field(default_factory=list)
+    name: str = ""
+    words: list[tuple[str, int, int]] = field(default_factory=list)
+    kind: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+    decisive: int = 1
+    open: bool = False
+
+    def ask(self) -> Ask | None:
+        """It as something that is asked of the agent; None if it is not, or if its words are not known."""
+        if not self.kind or not self.text:
+            return None
+        return Ask(self.text, self.skill, self.kind, self.values, decisive=self.decisive, open=self.open)
 
 
-def _draw(rng: random.Random) -> tuple[str, str, str, dict]:
+def _draw(rng: random.Random, memory: Memory) -> dict:
+    """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur."""
     kind = rng.random()
-    if kind < 0.66:
-        e = skills.exchange(rng)
-        return e.user, e.reply, e.skill, e.facts
-    if kind < 0.75:
-        return rng.choice(BACKCHANNELS), "", "backchannel", {}
-    if kind < 0.84:
-        return rng.choice(STOPS), "", "stop", {}
-    return chatter.text(rng), "", "other", {}
+    if kind < 0.74:
+        said = skills.ask(rng, memory)
+        skills.take(said, memory)
+        right = skills.answer(said, memory, rng)
+        words = right.text.split()
+        cut = rng.randrange(len(words)) if len(words) > 8 and rng.random() < 0.6 else len(words)
+        memory.said(" ".join(words[:cut]), " ".join(words[cut:]))
+        alone = skills.alone(said, random.Random(0))
+        return {"text": said.user, "reply": alone, "skill": said.skill, "kind": said.kind, "values": said.values,
+                "decisive": said.decisive, "open": said.open}
+    if kind < 0.82:
+        return {"text": rng.choice(BACKCHANNELS), "reply": "", "skill": "backchannel"}
+    return {"text": chatter.text(rng), "reply": "", "skill": "other"}
 
 
 def _synthesise(task: tuple[int, int]) -> list[tuple[np.ndarray, dict]]:
     seed, count = task
-    rng, made = random.Random(seed), []
+    rng, made, memory = random.Random(seed), [], Memory()
     for _ in range(count):
-        text, reply, skill, facts = _draw(rng)
+        if rng.random() < 0.1:
+            memory = Memory()
+        line = _draw(rng, memory)
         held_out = rng.random() < 0.05
         voice = voices.draw_voice(rng, held_out)
-        speech = voices.speak_aligned(text, voice)
+        speech = voices.speak_aligned(line["text"], voice)
         samples = speech.samples
         if len(samples) < 1600:
             continue
         samples = samples / max(np.abs(samples).max(), 1e-3) * 0.5
         made.append(((samples * 32767).astype(np.int16), {
-            "text": text.lower(), "reply": reply, "skill": skill, "source": f"{voice.engine}:{voice.name}",
-            "dev": held_out, "facts": facts, "phones": speech.phones, "words": speech.words}))
+            **line, "text": line["text"].lower(), "source": f"{voice.engine}:{voice.name}", "dev": held_out,
+            "facts": {}, "phones": speech.phones, "words": speech.words}))
     return made
 
 
 def _real(root: Path) -> list[tuple[np.ndarray, dict]]:
-    rng, made = random.Random(1), []
+    made = []
     for r in recordings.speech(root):
         samples = recordings.read(r.path)
-        skill, reply = "words", ""
-        if r.source == "coffee_orders":
-            skill, reply = "orders", orders.readback(r.slots, rng)
-        elif r.source == "read_sentences":
-            skill = "other"
-        elif r.text in STOPS:
-            skill = "stop"
-        elif r.text and (small := smalltalk.answer(rng, r.text)):
-            skill, reply = "smalltalk", small
-        elif r.text and all(len(w) == 1 or w in _DIGIT_WORDS for w in r.text.split()):
-            skill, reply = "readback", r.text + "."
         samples = samples / max(np.abs(samples).max(), 1e-3) * 0.5
         made.append(((samples * 32767).astype(np.int16), {
-            "text": r.text.lower() if r.text else None, "reply": reply, "skill": skill, "source": r.source,
-            "speaker": r.speaker, "dev": r.dev, "facts": r.slots, "name": r.path.name}))
+            "text": r.text.lower() if r.text else None, **_meant(r), "source": r.source, "speaker": r.speaker,
+            "dev": r.dev, "facts": r.slots, "name": r.path.name}))
     return made
+
+
+def _meant(r: recordings.Recording) -> dict:
+    """What a recording is to the agent: an ask, talk that is not for it, or words without a meaning."""
+    if r.source == "read_sentences":
+        return {"skill": "other", "reply": ""}
+    told = None
+    if r.source == "coffee_orders":
+        slots = {name: value.strip() for name, value in r.slots.items()}
+        told = Ask(r.text or "", "orders", "order", slots, decisive=3)
+    elif r.text in floor.STOPS:
+        told = Ask(r.text, "floor", "stop", decisive=len(r.text.split()))
+    elif r.text and (kind := smalltalk.kind_of(r.text)):
+        told = Ask(r.text, "smalltalk", kind)
+    elif r.text and all(len(w) == 1 or w in _DIGIT_WORDS for w in r.text.split()):
+        spelled = " ".join(w.upper() if len(w) == 1 else w for w in r.text.split())
+        told = Ask(r.text, "readback", "whole", {"string": readback.grouped(spelled)}, open=True)
+    if told is None:
+        return {"skill": "words", "reply": ""}
+    return {"skill": told.skill, "kind": told.kind, "values": told.values, "decisive": told.decisive,
+            "open": told.open, "reply": skills.alone(told, random.Random(r.path.name))}
 
 
 _DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
@@ -135,7 +170,8 @@ def load(folder: Path) -> list[Utterance]:
             name = line.get("name", "")
             found.append(Utterance(samples, line["text"] or wordings.get(name), line["reply"], line["skill"],
                                    line["source"], line["dev"], line["facts"], line.get("phones", []), name,
-                                   line.get("words", [])))
+                                   line.get("words", []), line.get("kind", ""), line.get("values", {}),
+                                   line.get("decisive", 1), line.get("open", False)))
     return found
 
 

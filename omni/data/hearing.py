@@ -23,7 +23,7 @@ from omni.audio.mixing import active_level
 from omni.base.config import nearest
 from omni.base.errors import MediaError, OmniError
 from omni.data import bank, recordings
-from omni.data.augment import Augment, note
+from omni.data.augment import Augment, note, revoice
 from omni.data.numbered import Numbered
 from omni.data.own_voice import OwnVoice, echo_at
 from omni.data.streams import active_span
@@ -55,6 +55,7 @@ class HearingConfig:
         own: share of segments with the own voice; of these `headphones` have no echo, `alone` no user.
         least_db, most_db: user to echo.
         dropout: share of words whose joins of pieces are partly undone.
+        revoice: share of utterances that another throat says (`omni.data.augment.revoice`).
     """
 
     seconds: float = 5.12
@@ -70,6 +71,7 @@ class HearingConfig:
     least_db: float = -6.0
     most_db: float = 40.0
     dropout: float = 0.05
+    revoice: float = 0.0
 
     def __post_init__(self):
         for name in self.shares.keys() - SHARES.keys():
@@ -199,6 +201,8 @@ class Hearing(Numbered):
             speed = rng.uniform(0.88, 1.14)
             y = soxr.resample(y, RATE_HZ, RATE_HZ / speed, quality="MQ")
             first, last = int(first / speed), int(last / speed)
+        if rng.random() < self.config.revoice:
+            y = revoice(y, rng)
         y = y[:max(len(y) // 320, 1) * 320]  # a round number, for the Fourier transforms to come
         _fade(y, 160)
         return y if self.config.clean > 0.9 else self.augment.colour(y, rng), first, last, words

@@ -16,6 +16,7 @@ from omni.data.speaker import VoiceSpeaker
 from omni.model.mouth import RAMP
 from omni.model.weights import load_model
 
+_LONGEST = 200  # characters of a reply
 NOMINAL_LEVEL = 0.05  # active level that stands for the user's where nobody speaks
 
 
@@ -29,11 +30,15 @@ class OwnVoice:
 
     def __init__(self, weights: str | Path, count: int = 400):
         model = load_model(weights)
+        self._pieces = model.pieces
         self._speaker, self.count = VoiceSpeaker(model.mouth, model.pieces, cached=count), count
 
     def reply(self, number: int) -> np.ndarray:
-        """Reply `number` as float32 (n,) at 16 kHz: a function of the number alone."""
-        return self._speaker.render(skills.exchange(random.Random(f"reply/{number}")).reply).audio
+        """Reply `number` as float32 (n,) at 16 kHz: a function of the number and of the voice's pieces."""
+        rng = random.Random(f"reply/{number}")
+        while not (text := skills.exchange(rng).reply) or len(text) > _LONGEST or not self._pieces.knows(text):
+            pass
+        return self._speaker.render(text).audio
 
     def track(self, count: int, rng: random.Random) -> np.ndarray:
         """An own stream of `count` samples: part of a reply, somewhere, sometimes cut, sometimes with a second one."""

@@ -25,6 +25,7 @@ LETTER_NAMES = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", (
 _ACCENTS = ["en-us", "en-us", "en-us", "en-gb-x-rp", "en-gb-x-rp", "en-gb-scotland", "en-029",
             "en-gb-x-gbclan", "en-us-nyc"]
 _HELD_OUT_ACCENT = "en-gb-x-gbcwmd"
+_KLATT = ["klatt", "klatt2", "klatt3", "klatt4", "klatt5", "klatt6"]  # with another glottal source
 _FLITE = {"rms": True, "awb": True, "kal16": False}
 _RATE_HZ = 16_000
 
@@ -63,6 +64,8 @@ def draw_voice(rng: random.Random, held_out: bool = False) -> Voice:
         name = rng.choice([n for n, training in _FLITE.items() if training != held_out])
         return Voice("flite", name, rng.randint(85, 120), 0)
     variants = [v for i, v in enumerate(_variants()) if (i % 4 == 3) == held_out]
+    if not held_out and rng.random() < 0.1:
+        variants = _KLATT
     accent = rng.choice([*_ACCENTS, _HELD_OUT_ACCENT] if held_out else _ACCENTS)
     return Voice("espeak", f"{accent}+{rng.choice(variants)}", rng.randint(125, 205), rng.randint(25, 80))
 

@@ -56,6 +56,12 @@ class Pieces:
                 ids.extend(self._ids[c] for c in word.upper() if c in self._ids)
         return ids
 
+    def knows(self, text: str) -> bool:
+        """Whether every word of a text has a piece of its own."""
+        for pause in PAUSES:
+            text = text.replace(pause, " ")
+        return all(word in self._ids for word in text.split())
+
     def decode(self, tokens: list[int]) -> str:
         """The text of pieces; floor tokens leave nothing."""
         return "".join(self.text(t) for t in tokens).strip()

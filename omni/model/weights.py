@@ -61,7 +61,7 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
     Raises:
         WeightsError: there are no such weights, a file of theirs is missing, or a tensor does not fit.
     """
-    folder = _folder(name)
+    folder = folder_of(name)
     config = base_config.load(DuplexConfig, folder / "config.yaml")
     model = DuplexModel(config, Pieces.load(folder / "pieces.json"), _vocabulary(config, folder))
     try:
@@ -78,12 +78,12 @@ def fingerprint(name: str | Path = "tiny") -> str:
     Raises:
         WeightsError: there are no such weights.
     """
-    return hashlib.sha256((_folder(name) / "model.safetensors").read_bytes()).hexdigest()[:16]
+    return hashlib.sha256((folder_of(name) / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def config_fingerprint(name: str | Path = "tiny") -> str:
     """The same of what else makes the model: its resolved configuration, its vocabulary and that of its captions."""
-    folder = _folder(name)
+    folder = folder_of(name)
     config = base_config.load(DuplexConfig, folder / "config.yaml")
     files = ["pieces.json"] + [CAPTIONS_FILE] * bool(config.encoder.caption_pieces)
     told = base_config.fingerprint(config).encode() + b"".join((folder / file).read_bytes() for file in files)
@@ -104,7 +104,7 @@ def _vocabulary(config: DuplexConfig, folder: Path) -> Vocabulary | None:
     return vocabulary
 
 
-def _folder(name: str | Path) -> Path:
+def folder_of(name: str | Path) -> Path:
     """Of weights by name of a shipped model, or by folder.
 
     Raises:

@@ -27,7 +27,7 @@ from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.ears import ears_of_run
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.tokens import Pieces
-from omni.model.weights import save_model
+from omni.model.weights import load_model, save_model
 from omni.train import loop, stages
 from omni.train.ears import load_encoder
 from omni.train.ears_losses import ctc
@@ -132,7 +132,8 @@ class DuplexStage:
         ears_rate: their learning rate as a share of the rest's; 0 leaves them as they are, at half the time a step.
         words: folder of a run that the mind is taken from.
         voice: folder of a run whose mouth is taken in place of that of `words`.
-        init: an earlier run of this stage to go on from, with a new schedule and with what `ears` and `voice` bring.
+        init: an earlier run of this stage, or weights by name or folder, to go on from, with a new schedule and with
+            what `ears` and `voice` bring; the heads of the mind, which weights lack, begin anew then.
         blocks, batch: of a batch; drills: how many of its rows are turn upon turn.
         seed: of the conversations.
     """
@@ -162,7 +163,8 @@ def train(stage: DuplexStage) -> None:
         WeightsError: the folder of a run lacks what is to be taken from it.
     """
     stage, vocabulary = _with_ears(stage)
-    sources = [Path(p) / "model.safetensors" for p in (stage.ears, stage.words, stage.voice, stage.init) if p]
+    taken = [p for p in (stage.ears, stage.words, stage.voice, stage.init) if p]
+    sources = [stages.folder_of(p) / "model.safetensors" for p in taken]
     folder = stages.begin(stage, [Path(stage.bank), *sources])
     if vocabulary is not None:
         vocabulary.save(folder / CAPTIONS_FILE)
@@ -178,7 +180,7 @@ def train(stage: DuplexStage) -> None:
             nn.init.zeros_(p)
     if stage.init:
         leave = (ears if stage.ears else ()) + (("model.mouth.",) if stage.voice else ())
-        _take(lesson, Path(stage.init), leave)
+        _take(lesson, stages.folder_of(stage.init), leave)
     if stage.voice:
         _take_voice(model, Path(stage.voice), trained=bool(stage.init))
     if stage.ears:
@@ -206,15 +208,20 @@ def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
         if told.caption_pieces:
             raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `ears` alone")
         return stage, None
-    encoder, vocabulary = ears_of_run(Path(source))
+    encoder, vocabulary = ears_of_run(stages.folder_of(source))
     if told not in (EncoderConfig(), encoder):
         raise ConfigError(f"model.encoder: the ears of {source} have other sizes; leave it out")
     return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary
 
 
 def _take(lesson: Lesson, folder: Path, leave: tuple[str, ...]) -> None:
-    """All of a run but the tensors whose names begin with one of `leave`, which it may have otherwise."""
-    known = load_file(folder / "model.safetensors")
+    """All of a run, or of weights but for the heads, without the tensors whose names begin with one of `leave`, which
+    it may have otherwise."""
+    if (folder / "pieces.json").exists():
+        known = {f"model.{name}": t for name, t in load_model(folder).state_dict().items()}
+        leave = (*leave, "heads.")
+    else:
+        known = load_file(folder / "model.safetensors")
     missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(leave)}, strict=False)
     for name in (*(n for n in missing if not n.startswith(leave)), *extra):
         raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")

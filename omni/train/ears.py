@@ -20,24 +20,29 @@ from omni.base.errors import ConfigError
 from omni.data import bank
 from omni.data.hearing import SOUNDS, Hearing, HearingConfig, phone_names
 from omni.data.numbered import loader
-from omni.model.captions import CAPTIONS_FILE, Vocabulary
+from omni.model.captions import CAPTIONS_FILE, WORD_START, Vocabulary
 from omni.model.encoder import Encoder, EncoderConfig
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.train import loop, stages
-from omni.train.ears_losses import ctc, known_bce, mask, timed_ctc
+from omni.train.ears_losses import ctc, known_bce, mask, timed_ctc, warp
 from omni.train.ears_scores import Scores
 from omni.train.loop import LoopConfig
 
 HEADS = ("pieces", "sounds", "speech")  # of the encoder, which a run that it begins with may lack
-PHONE_WEIGHT, PIECE_WEIGHT, SOUND_WEIGHT, SPEECH_WEIGHT = 0.5, 0.5, 2.0, 0.1
+PHONE_WEIGHT, PIECE_WEIGHT, SOUND_WEIGHT, SPEECH_WEIGHT = 0.5, 1.0, 2.0, 0.1
 _ENGINES = "fev"  # flite, espeak, festival: the first letter of a phone's name (omni.data.voices)
 
 
 class Ears(nn.Module):
-    """Encoder and features, from samples to frames, with masking in training and a head for phones."""
+    """Encoder and features, from samples to frames, with masking in training and a head for phones.
 
-    def __init__(self, config: EncoderConfig, phones: list[str]):
+    Args:
+        warp: in training, what is heard without the own voice comes from throats up to this share longer or shorter.
+    """
+
+    def __init__(self, config: EncoderConfig, phones: list[str], warp: float = 0.0):
         super().__init__()
+        self.warp = warp
         self.features, self.encoder = LogMel(floor=EAR_FLOOR), Encoder(config)
         self.phone_norm, self.phone = nn.LayerNorm(config.dim), nn.Linear(config.dim, len(phones) + 1)
         engines = [0] + [_ENGINES.index(name[0]) + 1 for name in phones]
@@ -62,6 +67,11 @@ class Ears(nn.Module):
             own_BN: own voice on the same clock, silence if None; mine_B: which rows have any, all if None.
         """
         mel = self.features(room_BN)
+        if self.training and self.warp:
+            factor = 1 + self.warp * (2 * torch.rand(len(mel)) - 1).to(mel.device)
+            mine = torch.zeros(len(mel), dtype=torch.bool) if own_BN is None else (
+                torch.ones(len(mel), dtype=torch.bool) if mine_B is None else mine_B)
+            mel = warp(mel, torch.where(mine.to(mel.device), 1.0, factor))  # the own stream would not fit its echo
         if self.training:
             mel = mask(mel)
         own = self.features(torch.zeros_like(room_BN[:1, :1280]))[:, :1].expand_as(mel)
@@ -95,9 +105,11 @@ class EarsStage:
     """Attributes:
         bank: folder of stage "bank", with its wordings if there are any.
         out: folder of the run; holds captions.json beside the tensors if there are captions by pieces.
-        init: folder of an earlier run to start from, whose encoder has these sizes; its heads are taken if they have
-            the same shape, and the pieces of its captions.
-        hearing: what is heard.
+        init: folder of an earlier run to start from, or weights by name or folder, whose encoder has these sizes; its
+            heads are taken if they have the same shape, and the pieces of its captions.
+        vocabulary: "init" for the pieces of `init`; "bank" to learn them from the bank's texts, where pieces that both
+            have keep what their outputs have learned.
+        hearing: what is heard; warp: see `Ears`.
         seed: of the stream and of fresh weights.
         workers: processes that make batches.
         encoder: `caption_pieces` is the most there may be; those that occur too seldom are left out.
@@ -107,7 +119,9 @@ class EarsStage:
     bank: str
     out: str
     init: str | None = None
+    vocabulary: Literal["init", "bank"] = "init"
     hearing: HearingConfig = field(default_factory=HearingConfig)
+    warp: float = 0.0
     seed: int = 0
     workers: int = 1
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -129,9 +143,12 @@ def train(stage: EarsStage) -> None:
     if encoder.caption_pieces:
         vocabulary = _vocabulary(stage, folder)
         encoder = dataclasses.replace(encoder, caption_pieces=len(vocabulary))
-    model = Ears(encoder, phones)
+    model = Ears(encoder, phones, stage.warp)
     if stage.init:
-        for name in stages.take(model, load_file(Path(stage.init) / "model.safetensors")):
+        known, before = stages.ears_of(stage.init)
+        if vocabulary is not None and before is not None:
+            _grow(known, before, vocabulary)
+        for name in stages.take(model, known):
             if name.startswith("encoder.") and name.split(".")[1] not in HEADS:
                 raise ConfigError(f"init: {stage.init} has no {name} of this shape")
     lessons = Hearing(source, stage.hearing, stage.seed, phones, vocabulary)
@@ -142,15 +159,32 @@ def train(stage: EarsStage) -> None:
 
 def _vocabulary(stage: EarsStage, folder: Path) -> Vocabulary:
     """Of the run that is gone on from, of the one that is built on, or learned from the bank's texts; it is written."""
-    for known in (folder, *([Path(stage.init)] if stage.init else [])):
-        if (known / CAPTIONS_FILE).exists():
-            vocabulary = Vocabulary.load(known / CAPTIONS_FILE)
-            break
-    else:
+    vocabulary = Vocabulary.load(folder / CAPTIONS_FILE) if (folder / CAPTIONS_FILE).exists() else None
+    if vocabulary is None and stage.init and stage.vocabulary == "init":
+        vocabulary = stages.ears_of(stage.init)[1]
+    if vocabulary is None:
         texts = (u.text for u in bank.load(Path(stage.bank)) if u.text and not u.dev)
         vocabulary = Vocabulary.learn(texts, stage.encoder.caption_pieces)
     vocabulary.save(folder / CAPTIONS_FILE)
     return vocabulary
+
+
+def _grow(known: dict[str, Tensor], before: Vocabulary, now: Vocabulary) -> None:
+    """Bring the outputs of captions by pieces into another vocabulary's order, in place; a piece that is new has the
+    mean of what its parts had, so that it begins where they end."""
+    places = {piece: i + 1 for i, piece in enumerate(before.pieces)}
+
+    def parts(piece: str) -> list[int]:
+        if piece in places:
+            return [places[piece]]
+        start, rest = (WORD_START, piece[1:]) if piece.startswith(WORD_START) else ("", piece)
+        found = before.encode(rest)  # from the beginning of a word; what was inside one is near enough
+        return [i for word in found for i in word] if rest else [places[start]]
+
+    for name in ("encoder.pieces.out.weight", "encoder.pieces.out.bias"):
+        if name in known:
+            old = known[name]
+            known[name] = torch.stack([old[0], *(old[parts(piece)].mean(0) for piece in now.pieces)])
 
 
 def load_encoder(folder: Path) -> dict[str, torch.Tensor]:

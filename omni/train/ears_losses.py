@@ -70,6 +70,22 @@ def mask(mel_BTM: Tensor, bands: int = 2, widest_band: int = 12, longest_span: i
     return torch.where(hidden.to(mel_BTM.device), mel_BTM.mean((1, 2), keepdim=True), mel_BTM)
 
 
+def warp(mel_BTM: Tensor, factor_B: Tensor) -> Tensor:
+    """Vocal tract length perturbation (Jaitly and Hinton, ICML workshop 2013), on mel bands: a throat `factor` times as
+    long moves what was in band m to band m / factor, up to where the bands end.
+
+    Args:
+        mel_BTM: (B, T, M) log-mel; factor_B: (B,), 1 changes nothing.
+    """
+    num_bands = mel_BTM.shape[2]
+    place = torch.arange(num_bands, device=mel_BTM.device)[None] * factor_B.to(mel_BTM.device)[:, None]
+    place = place.clamp(max=num_bands - 1)
+    low = place.long().clamp(max=num_bands - 2)
+    share = (place - low)[:, None].to(mel_BTM.dtype)
+    low = low[:, None].expand(-1, mel_BTM.shape[1], -1)
+    return mel_BTM.gather(2, low) * (1 - share) + mel_BTM.gather(2, low + 1) * share
+
+
 def _stripes(num_rows: int, count: int, size: int, widest: int) -> Tensor:
     """(num_rows, size) bool: `count` stripes of random place and width up to `widest`."""
     width = torch.randint(0, widest + 1, (num_rows, count, 1))

@@ -16,12 +16,15 @@ from typing import Any
 
 import torch
 import yaml
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from omni import __version__
 from omni.base import config as base_config
 from omni.base.errors import ConfigError
 from omni.data import provenance
+from omni.model import weights
+from omni.model.captions import CAPTIONS_FILE, Vocabulary
 
 STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "EarsStage"),
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
@@ -97,6 +100,32 @@ def take(model: nn.Module, known: dict[str, Tensor]) -> list[str]:
     fitting = {name: t for name, t in known.items() if name in own and own[name].shape == t.shape}
     model.load_state_dict(fitting, strict=False)
     return sorted(own.keys() - fitting.keys())
+
+
+def folder_of(source: str) -> Path:
+    """Of a run, or of weights by name or folder.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    return Path(source) if (Path(source) / "model.safetensors").exists() else weights.folder_of(source)
+
+
+def ears_of(source: str) -> tuple[dict[str, Tensor], Vocabulary | None]:
+    """Tensors of ears, with the prefix "encoder.", and what their captions are made of.
+
+    Args:
+        source: folder of a run of stage "ears", or weights by name or folder.
+
+    Raises:
+        WeightsError: it is neither.
+    """
+    folder = folder_of(source)
+    if not (folder / "pieces.json").exists():
+        pieces = folder / CAPTIONS_FILE
+        return load_file(folder / "model.safetensors"), Vocabulary.load(pieces) if pieces.exists() else None
+    model = weights.load_model(folder)
+    return {f"encoder.{n}": t.clone() for n, t in model.encoder.state_dict().items()}, model.vocabulary
 
 
 def _differences(before: Any, now: Any, name: str = ""):

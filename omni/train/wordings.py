@@ -20,7 +20,7 @@ from omni.data import bank
 from omni.data.skills import orders
 from omni.model.encoder import Encoder, EncoderConfig, caption_ids
 from omni.model.features import EAR_FLOOR, LogMel
-from omni.train.ears import load_encoder
+from omni.train import stages
 from omni.train.ears_scores import padded
 
 
@@ -52,7 +52,7 @@ def best(log_probs_TC: Tensor, slots: dict[str, str], rounds: int = 3) -> tuple[
 class WordingsStage:
     """Attributes:
         bank: folder whose orders get words; out: the same (the words are written beside the lines).
-        ears: folder of a run of the ears.
+        ears: folder of a run of the ears, or weights by name or folder.
         most: nats a character above which no wording is a winner.
     """
 
@@ -71,8 +71,8 @@ def train(stage: WordingsStage) -> None:
     folder = Path(stage.out or stage.bank)
     torch.set_num_threads(stage.threads)
     features, encoder = LogMel(floor=EAR_FLOOR), Encoder(stage.encoder)
-    known = load_encoder(Path(stage.ears))
-    encoder.load_state_dict({name: known[name] for name in encoder.state_dict()})  # other heads are not asked
+    known, _ = stages.ears_of(stage.ears)
+    encoder.load_state_dict({n: known[f"encoder.{n}"] for n in encoder.state_dict()})  # other heads are not asked
     encoder.eval()
     found, kept = [], 0
     for u in tqdm([u for u in bank.load(Path(stage.bank)) if u.source == "coffee_orders" and not u.dev],

@@ -124,7 +124,7 @@ def test_a_configuration_chooses_the_ears_and_survives_yaml():
 
 def test_the_shipped_weights_have_the_plain_ears_and_the_same_configuration_as_before():
     """Results name a model by the hash of its configuration: a choice of ears added no key to it."""
-    config = load(DuplexConfig, weights._folder("tiny") / "config.yaml")
+    config = load(DuplexConfig, weights.folder_of("tiny") / "config.yaml")
     assert isinstance(config.encoder, EncoderConfig) and "kind" not in to_plain(config)["encoder"]
     assert isinstance(weights.load_model("tiny").connector, Connector)
 

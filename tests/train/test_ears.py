@@ -17,14 +17,14 @@ from omni.audio.mixing import active_level
 from omni.base.errors import WeightsError
 from omni.cli import main
 from omni.data import bank, hearing
-from omni.data.augment import Augment, recorded
+from omni.data.augment import Augment, recorded, revoice
 from omni.data.hearing import BLOCK, FRAME, SOUNDS, Hearing, HearingConfig, Said
 from omni.data.own_voice import NOMINAL_LEVEL, OwnVoice, echo_at
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.ears import ears_of_run
 from omni.model.encoder import CAPTION_CHARACTERS, EncoderConfig, caption_ids
-from omni.train import ears
-from omni.train.ears_losses import MOST_NATS, PRICE_NATS, ctc, known_bce, mask, timed_ctc
+from omni.train import ears, stages
+from omni.train.ears_losses import MOST_NATS, PRICE_NATS, ctc, known_bce, mask, timed_ctc, warp
 from omni.train.ears_scores import best_path, greedy
 
 VOCABULARY = Vocabulary([*CAPTION_CHARACTERS[1:], "▁", "▁a", "▁ab", "ba"])
@@ -386,6 +386,57 @@ def test_ears_begin_where_others_have_ended_with_heads_of_their_own(room, tmp_pa
     pieces.save(tmp_path / "next" / CAPTIONS_FILE)
     assert room("out=third", "init=next", "encoder.caption_pieces=60", "loop.steps=1") == 0
     assert ears_of_run(tmp_path / "third")[1].pieces == pieces.pieces, "of the run that it begins with"
+
+
+def test_pieces_that_both_know_keep_what_was_learned_and_new_ones_begin_where_their_parts_end(room, tmp_path):
+    before = Vocabulary([*CAPTION_CHARACTERS[1:], "▁", "▁a", "in"])
+    assert room("encoder.caption_pieces=60") == 0
+    run = load_file(tmp_path / "run" / "model.safetensors")
+    bias = torch.arange(float(len(before) + 1))
+    known = {"encoder.pieces.out.bias": bias.clone(), "encoder.pieces.out.weight": torch.stack([bias, -bias], 1)}
+    now = Vocabulary([*CAPTION_CHARACTERS[1:], "▁", "in", "▁in", "▁a"])
+    ears._grow(known, before, now)
+    was, told = {p: i + 1.0 for i, p in enumerate(before.pieces)}, known["encoder.pieces.out.bias"]
+    assert told[0] == 0 and all(told[i + 1] == was[p] for i, p in enumerate(now.pieces) if p in was)
+    assert told[now.pieces.index("▁in") + 1] == (was["▁"] + was["in"]) / 2
+    assert torch.equal(known["encoder.pieces.out.weight"][:, 1], -told) and "encoder.pieces.out.bias" in run
+
+
+def test_ears_may_begin_with_weights_by_name():
+    known, vocabulary = stages.ears_of("tiny")
+    assert len(known["encoder.pieces.out.bias"]) == len(vocabulary) + 1 and "encoder.stem_1.weight" in known
+
+
+def test_a_longer_throat_moves_bands_down_and_one_of_the_same_length_moves_none():
+    mel = torch.zeros(3, 4, 80)
+    mel[:, :, 40] = 1.0
+    moved = warp(mel, torch.tensor([1.0, 1.25, 0.8]))
+    assert torch.equal(moved[0], mel[0])
+    assert moved[1].argmax(-1).tolist() == [32] * 4 and moved[2].argmax(-1).tolist() == [50] * 4
+    model = _model()
+    model.warp = 0.2
+    room, own = torch.randn(1, 4 * FRAME).expand(2, -1), torch.zeros(2, 4 * FRAME)
+    seen = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ears, "mask", lambda mel: mel)
+        torch.manual_seed(1)
+        model(room, own, torch.tensor([True, False]))
+    plain = model.features(room)
+    assert torch.equal(seen[0][0], plain[0]), "over its own voice nothing is moved: the own stream would not fit"
+    assert not torch.allclose(seen[0][1], plain[1])
+
+
+def test_another_throat_says_the_same_at_the_same_times():
+    t = np.arange(2 * 16_000) / 16_000
+    x = (np.sin(2 * np.pi * 200 * t) * (t > 1)).astype(np.float32)
+    pitches = []
+    for seed in range(6):
+        y = revoice(x, random.Random(seed))
+        assert len(y) == len(x) and y.dtype == np.float32
+        assert np.abs(y[:15_000]).max() < 0.05 < 0.5 < np.abs(y[17_000:30_000]).max()
+        pitches.append(np.abs(np.fft.rfft(y[17_000:29_000])).argmax() * 16_000 / 12_000)
+    assert min(pitches) < 190 and max(pitches) > 215 and all(150 < p < 260 for p in pitches)
 
 
 def test_a_sound_head_has_a_place_for_every_class(room, capsys):

@@ -1,14 +1,17 @@
-"""What is talked about: one small file a skill, each giving exchanges of a user's words and the agent's reply.
+"""What is talked about: one small file a skill, each an oracle that reacts (see `omni.data.skills.talk`).
 
-Texts are lower case and spelled out ("twenty one"); a single upper-case letter is the letter's name ("I V A"); the
-agent's replies carry "," "." and "?" where the voice pauses.
+A new skill is one new module here, with its name in `_NAMES`: lessons, the voice's words, banks of utterances and
+evaluation take it from there.
 """
 
+import importlib
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from omni.data.skills import orders, readback, smalltalk, stories, sums, unknown
+from omni.data.skills.talk import Answer, Ask, Memory, Skill
+
+_NAMES = ("orders", "readback", "sums", "facts", "recall", "stories", "floor", "smalltalk", "sounds", "unknown")
+_SKILLS: dict[str, Skill] = {name: importlib.import_module(f"{__name__}.{name}") for name in _NAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Exchange:
         user: the user's words.
         reply: the agent's words; empty if silence is right.
         skill: name of the skill.
-        facts: what the reply must contain to be right (slot name to words), for evaluation.
+        facts: what the reply must contain to be right (name to words), for evaluation.
     """
 
     user: str
@@ -28,32 +31,66 @@ class Exchange:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-_SKILLS: dict[str, tuple[float, Callable[[random.Random], tuple[str, str, dict[str, str]]]]] = {
-    "orders": (0.45, orders.exchange),
-    "readback": (0.17, readback.exchange),
-    "sums": (0.12, sums.exchange),
-    "stories": (0.08, stories.exchange),
-    "smalltalk": (0.12, smalltalk.exchange),
-    "unknown": (0.06, unknown.exchange),
-}
-
-
-def exchange(rng: random.Random, skill: str | None = None) -> Exchange:
-    """Draw one exchange, of a random skill by the skills' shares unless one is named."""
-    name = skill or rng.choices(list(_SKILLS), [share for share, _ in _SKILLS.values()])[0]
-    user, reply, facts = _SKILLS[name][1](rng)
-    return Exchange(user, reply, name, facts)
-
-
 def names() -> list[str]:
     """The skills by name."""
     return list(_SKILLS)
 
 
+def shares() -> dict[str, float]:
+    """How often each skill is asked."""
+    return {name: skill.SHARE for name, skill in _SKILLS.items()}
+
+
+def ask(rng: random.Random, memory: Memory, skill: str | None = None, held_out: bool = False) -> Ask | None:
+    """Something that a user may say now, of a random skill by the skills' shares unless one is named.
+
+    Returns:
+        None if nothing of the named skill makes sense now.
+    """
+    if skill is not None:
+        return _SKILLS[skill].ask(rng, memory, held_out)
+    while True:
+        name = rng.choices(_NAMES, [s.SHARE for s in _SKILLS.values()])[0]
+        if (found := _SKILLS[name].ask(rng, memory, held_out)) is not None:
+            return found
+
+
+def take(said: Ask, memory: Memory) -> None:
+    """The user has said it: the memory changes."""
+    skill = _SKILLS[said.skill]
+    skill.take(said, memory)
+    if said.kind not in getattr(skill, "PASSING", ()):
+        memory.user_said = said.user
+    memory.skill = said.skill
+
+
+def answer(said: Ask, memory: Memory, rng: random.Random) -> Answer:
+    """What is right to say to it, `take` having run. The memory is not changed: what is said changes it (`said`)."""
+    return _SKILLS[said.skill].answer(said, memory, rng)
+
+
+def alone(said: Ask, rng: random.Random) -> str:
+    """What is right to say to it where nothing was said before."""
+    memory = Memory()
+    take(said, memory)
+    return answer(said, memory, rng).text
+
+
+def exchange(rng: random.Random, skill: str | None = None) -> Exchange:
+    """Draw one exchange that stands alone, of a random skill by the skills' shares unless one is named."""
+    while True:
+        memory = Memory()
+        if (said := ask(rng, memory, skill)) is None:
+            continue
+        take(said, memory)
+        right = answer(said, memory, rng)
+        return Exchange(said.user, right.text, said.skill, right.facts)
+
+
 def vocabulary() -> list[str]:
     """Every word the skills may put into a reply, sorted."""
     words = set()
-    for module in (orders, readback, sums, stories, smalltalk, unknown):
-        for text in module.vocabulary():
+    for skill in _SKILLS.values():
+        for text in skill.vocabulary():
             words.update(text.replace(",", " ").replace(".", " ").replace("?", " ").split())
     return sorted(word for word in words if not (len(word) == 1 and word.isupper()))

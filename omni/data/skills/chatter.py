@@ -1,4 +1,5 @@
-"""Talk that is not for the agent: people telling, reading, planning, quarrelling with each other.
+"""Talk that is not for the agent: people telling, planning, quarrelling with each other, on the phone, reading aloud,
+and the voices of radio and television.
 
 Nothing here asks the agent for anything, though much of it shares words with what does: somebody else's order, a sum in
 a story. Only the user's side exists; there is no reply to learn but silence.
@@ -44,13 +45,80 @@ _LINES = ("i will be home around six,did you lock the door,your turn to do the d
           "we should go soon,this is your captain speaking,please mind the gap,thank you for calling,"
           "good night sweetheart").split(",")
 
+# sentences of whole kinds of talk: {} are filled from the list of that name, the same name twice with different things
+_PARTS = {name: values.split(",") for name, values in {
+    "place": "the north,the south,the city,the valley,the mountains,the capital,the harbour,the old town,the west "
+             "coast,the region,the centre,the islands",
+    "day": "monday,tuesday,wednesday,thursday,friday,saturday,sunday,christmas day,new year's eve,friday night",
+    "number": "two,three,five,seven,eleven,twelve,twenty,thirty,forty,sixty,one hundred,two hundred",
+    "group": "the government,the city council,the teachers,the workers,the police,the farmers,the railway company,the "
+             "opposition,the minister,a group of scientists,the national bank,the union",
+    "thing": "the new bridge,the school,the budget,the old airport,the factory,the water supply,the law,the museum,"
+             "the stadium,the road works,the hospital,the election",
+    "weather": "rain,snow,strong wind,sunshine,clouds,fog,showers,thunderstorms,frost,warm weather",
+    "product": "shampoo,car,mattress,washing powder,phone,sofa,chocolate,bank account,kitchen,pair of shoes,holiday,"
+               "toothpaste",
+    "person": "jack,maria,laura,daniel,helen,frank,julia,robert,emma,charlie,detective,doctor,your honour,grandma",
+    "relative": "mum,dad,grandma,sarah,tom,mister miller,paul,uncle ben,susan,martin,aunt rose",
+    "errand": "bring the cake,pick up the kids,buy the tickets,talk to the landlord,take the bus,feed the cat,fetch "
+              "the parcel,clean the car,look after the garden,pay the bill,meet them at the station,cook tonight",
+    "secret": "you knew about the letter,she was never in paris,the will is gone,he is not your brother,i loved you,"
+              "they are coming for us,the money was yours,nobody left the room,the ring is false,you can't go back",
+    "country": "spain,norway,brazil,italy,england,japan,canada,mexico,scotland,sweden,chile,ireland",
+    "creature": "the wolf,the giant,the princess,the little bird,the old wizard,the miller,the hunter,the youngest "
+                "son,the shepherd,the witch,the owl,the sailor",
+    "deed": "crept through the long grass,sat down beside the well,opened the iron gate,looked up at the tower,"
+            "whispered a single word,wandered through the deep wood,lay awake until dawn,counted the silver coins,"
+            "crossed the frozen lake,climbed the crooked stairs,warmed both hands at the fire,shut the heavy book",
+    "look": "pale as the moon,tired of waiting,full of hope,alone in the dark,much older now,silent as a stone,quick "
+            "and clever,cold and hungry,not afraid at all,lost in thought",
+    "tool": "a large pan,a clean bowl,a sharp knife,a warm oven,a wooden spoon,the small screws,the front panel,the "
+            "blue cable,the second shelf,the cover,a dry cloth,the left lid",
+    "hour": "one,two,three,four,five,six,seven,eight,nine,ten,eleven,twelve",
+}.items()}
+_KINDS = {name: lines.split("|") for name, lines in {
+    "news": "{group} said on {day} that {thing} will be closed until {day}|in {place} {number} people were hurt when "
+            "{thing} caught fire|{group} and {group} could not agree about {thing}|prices rose by {number} percent in "
+            "{place}|traffic is slow in {place} because of {weather}|{country} won against {country} by {hour} to "
+            "{hour}|there will be {weather} in {place} on {day}|the temperature falls to {number} degrees in {place}|"
+            "{group} has promised {number} million for {thing}|the president of {country} travels to {country} on "
+            "{day}|on the motorway near {place} there are {number} kilometres of traffic|it is {hour} o'clock here is "
+            "the news|after the {weather} of {day} the trains in {place} run again|shares fell by {number} percent on "
+            "{day}|{group} is looking for a witness from {place}",
+    "television": "our new {product} now for only {number} ninety nine|with this {product} you save {number} percent|"
+                  "only until {day} every {product} at half price|{person} i swear {secret}|i never told you {person} "
+                  "but {secret}|don't move {person} {secret}|oh {person} if only i had known that {secret}|how dare "
+                  "you {person}|our next guest comes from {country} and has sold {number} million records|for "
+                  "{number} thousand points this river flows through {country}|and he shoots and it's in what a goal "
+                  "for {country}|he passes it to the left he is past {hour} men oh the goalkeeper has it|next week on "
+                  "this channel {person} finds out that {secret}|the lion has not eaten for {number} days|a big round "
+                  "of applause for {person} from {country}|{person} put the gun down {secret}",
+    "reading": "and {creature} {deed} and was {look}|{creature} {deed} while {creature} {deed}|when {creature} had "
+               "gone {creature} {deed}|chapter {hour} in which {creature} {deed}|never before had {creature} been so "
+               "{look} said {creature}|for {number} years {creature} lived there {look}|first take {tool} and then "
+               "{tool} as shown in figure {hour}|step {hour} put {tool} next to {tool}|leave it in {tool} for "
+               "{number} minutes|do not use {tool} without {tool}|dear {relative} it is {hour} weeks since i wrote "
+               "and i was {look}|the hotel in {country} has {number} rooms and lies close to {place}|serves {number} "
+               "people you need {tool} and {tool}|{creature} was {look} and so {creature} {deed}",
+    "phone": "yes {relative} i will {errand} on {day}|no {relative} i can't {errand} before {day}|sorry {relative} i "
+             "forgot to {errand}|i'm still on the train {relative} i'll be there in {number} minutes|it's me "
+             "{relative} i had to {errand}|okay {relative} love you too bye|no {relative} it was on {day} not on "
+             "{day}|i'll tell {relative} that you will {errand}|she said she would {errand} by {day}|uh huh yes and "
+             "then he had to {errand}|i told {relative} to {errand} but no|{relative} the doctor says {number} more "
+             "days in bed|right {relative} then you {errand} and i {errand}|we land at {number} {relative} so please "
+             "don't wait up|it's only me {relative} i was calling to say that we will {errand}|i'm on the phone "
+             "{relative} says hi",
+}.items()}
+
 
 def text(rng: random.Random) -> str:
     """A few seconds of it."""
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.1:
         return rng.choice(_LINES)
-    if kind < 0.35:  # the words of somebody else's order or question
+    if kind < 0.4:
+        return _sentences(rng)
+    if kind < 0.58:  # the words of somebody else's order or question
         words = unknown.question(rng) if rng.random() < 0.4 else orders.wording(rng, orders.draw_slots(rng))
         return f"{rng.choice(_QUOTES)} {words} {rng.choice(_ENDS)}"
     parts = [_clause(rng) for _ in range(rng.choices([1, 2, 3], [4, 4, 2])[0])]
@@ -60,6 +128,17 @@ def text(rng: random.Random) -> str:
     if rng.random() < 0.3:
         words = f"{rng.choice(_TELLS)} {words}"
     return f"{words} {rng.choice(_ENDS)}" if rng.random() < 0.2 else words
+
+
+def _sentences(rng: random.Random) -> str:
+    """One to three sentences of one kind, people and things in them drawn anew."""
+    lines = rng.sample(_KINDS[rng.choice(list(_KINDS))], rng.choices([1, 2, 3], [5, 4, 1])[0])
+    words = " ".join(lines)
+    for name, values in _PARTS.items():
+        slots = words.count(f"{{{name}}}")
+        for value in rng.sample(values, slots):
+            words = words.replace(f"{{{name}}}", value, 1)
+    return words
 
 
 def _clause(rng: random.Random) -> str:
