@@ -30,7 +30,7 @@ STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
           "words": ("omni.train.words", "WordsStage"), "distil": ("omni.train.distil", "DistilStage"),
           "duplex": ("omni.train.duplex", "DuplexStage"), "join": ("omni.train.join", "JoinStage"),
-          "adversary": ("omni.train.adversary", "AdversaryStage")}
+          "adversary": ("omni.train.adversary", "AdversaryStage"), "recipe": ("omni.train.recipe", "RecipeStage")}
 # may change when a run goes on: they say how long, where and how fast, not what is learned
 _FREE = {"minutes", "checkpoint_minutes", "threads", "device", "workers", "processes"}
 
@@ -142,6 +142,9 @@ def main(args) -> int:
     overrides = list(args.set)
     if args.out:
         overrides.append(f"out={json.dumps(args.out)}")
+    if (args.budget or args.threads or args.device) and load_stage(args.config, [])[1].stage == "recipe":
+        raise ConfigError("a recipe's stages have budgets, threads and devices of their own: run one alone, or --set "
+                          "changes='{tiny/ears: [loop.minutes=5]}'")
     if args.budget:
         overrides += [f"loop.minutes={minutes(args.budget)}", "loop.steps=null"]
     if args.threads:
