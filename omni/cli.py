@@ -155,7 +155,7 @@ def _add_simulate(commands) -> None:
 def _add_evaluate(commands) -> None:
     def call(args) -> int:
         others = bool(args.server or args.recorded)
-        if others and args.suite in ("fdb", "voice", "senses"):
+        if others and args.suite in ("fdb", "voice", "senses", "world"):
             raise ConfigError(f"{args.suite} runs the model in this process: --server and --recorded are for scripts")
         if args.webrtc and not args.server:
             raise ConfigError("--webrtc is a way to a running server: add --server URL")
@@ -166,6 +166,8 @@ def _add_evaluate(commands) -> None:
             from omni.evaluate.voice import main as evaluate
         elif args.suite == "senses":
             from omni.evaluate.senses.command import main as evaluate
+        elif args.suite == "world":
+            from omni.evaluate.world.command import main as evaluate
         else:
             from omni.evaluate.suite import main as evaluate
         return evaluate(args)
@@ -176,7 +178,8 @@ def _add_evaluate(commands) -> None:
                                  "agent of your own. Ctrl-C keeps what is done; the same command goes on.")
     parser.add_argument("suite", metavar="SUITE", nargs="?", help="smoke, duplex, hearing, echo, network, "
                         "endurance, a folder of scripts, fdb (Full-Duplex-Bench v1 and v1.5), voice (is it "
-                        "understood?) or senses (ears and voice, each for itself)")
+                        "understood?), senses (ears and voice, each for itself) or world (is it right about all that "
+                        "it should know?)")
     parser.add_argument("--out", metavar="DIR", help="gets report.html, report.json and every conversation")
     parser.add_argument("--baseline", action="append", default=[], metavar="NAME", help="hold the same conversations "
                         "with it too: energy_gate, silero_vad, smart_turn; may be repeated")
@@ -184,7 +187,7 @@ def _add_evaluate(commands) -> None:
                         help="hold them with an agent that must fail too: one that hears another conversation's "
                         "microphone, nothing, or was never trained; may be repeated")
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script, or items of "
-                        "each task of senses")
+                        "each task of senses, or about N questions of each skill of the world")
     parser.add_argument("--add-ms", type=int, default=125, metavar="MS", help="what computing and a network would put "
                         "on everything an agent does, added before it is measured (default: 125: 25 of computing, 40 "
                         "of slack for late packets, 60 of a client's buffer); nothing is added in real time")
@@ -223,9 +226,14 @@ def _add_evaluate(commands) -> None:
     senses = parser.add_argument_group("of senses")
     senses.add_argument("--only", action="append", default=[], metavar="ROW", help="this row, task or group of tasks: "
                         "captions (an4, words, orders, unseen_engine), ears (with echo and sounds), voice (understood, "
-                        "vocoder, seams), compute; may be repeated")
+                        "vocoder, seams), compute; of the world a skill, real_orders, real_orders_12db, real_strings, "
+                        "or skills, answers, real; may be repeated")
     senses.add_argument("--runs", nargs="+", metavar="DIR", help="measure these side by side: weights folders, or runs "
                         "of stages ears, voice, adversary and duplex")
+    world = parser.add_argument_group("of world")
+    world.add_argument("--voices", choices=["unseen", "variants"], default="unseen", help="who asks: voices of another "
+                       "kind of synthesis than any lesson's, or variants of a known kind that no lesson has (default: "
+                       "unseen)")
     _add_model(parser)
     parser.set_defaults(call=call, model=None)      # `call` knows whether one is wanted
 
@@ -237,7 +245,8 @@ def _add_train(commands) -> None:
 
     parser = commands.add_parser(
         "train", help="train a model, stage by stage", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Run one stage of the recipe, told by a YAML file. In order, for the model in the box:\n\n"
+        description="Run a stage of the recipe, told by a YAML file, or all of them in order:\n\n"
+        "  omni train tiny               all of what follows; what is finished is not done again\n\n"
         "  omni train tiny/bank          utterances on disk\n"
         "  omni train tiny/voice         the agent's voice\n"
         "  omni train tiny/ears          ears on utterances\n"
@@ -245,10 +254,10 @@ def _add_train(commands) -> None:
         "  omni train tiny/ears_orders   ears with real orders\n"
         "  omni train tiny/ears_senses   ears in the agent's own echo, and for sounds; captions by pieces of words\n"
         "  omni train tiny/words         the mind on text\n"
-        "  omni train tiny/duplex        ears and mind on conversations\n"
-        "  omni train tiny/duplex_more   the same, longer\n"
-        "  omni train tiny/voice_more    the voice again, for a mind that is trained\n"
-        "  omni train tiny/duplex_senses the mind with those ears and that voice\n\n"
+        "  omni train tiny/connect       the mind reads those ears, single turns\n"
+        "  omni train tiny/duplex        whole conversations, long ones, and its own\n\n"
+        "The shipped ears go on:\n\n"
+        "  omni train tiny/ears_world    more of the world's words, more throats\n\n"
         "Ears may also begin with what a Whisper hears:\n\n"
         "  omni train tiny/distil        ears taught by a Whisper; then tiny/ears --set init=runs/distil\n\n"
         "Set OMNI_DATA_DIR to the real recordings. Ctrl-C keeps what was learned, and the same command goes on from\n"

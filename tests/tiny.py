@@ -74,13 +74,14 @@ def even(mouth: Mouth, frames: int) -> Mouth:
 
 
 def duplex(layout: str = "summed", temperature: float = 0.0, seed: int = 0, restless: bool = True,
-           encoder: EarsConfig = ENCODER, **mind) -> DuplexModel:
+           encoder: EarsConfig = ENCODER, switches: dict | None = None, **mind) -> DuplexModel:
     """A whole duplex model with random weights.
 
     Restless, it takes the floor and gives it up more often than chance would have it, so that replies are cut too.
+    `switches` are further fields of its configuration.
     """
     config = DuplexConfig(encoder=encoder, language_model=language_model(**mind), mouth=MOUTH, layout=layout,
-                          temperature=temperature)
+                          temperature=temperature, **(switches or {}))
     vocabulary = VOCABULARY if encoder.caption_pieces else None
     model = randomise(DuplexModel(config, Pieces(WORDS), vocabulary), seed)
     with torch.no_grad():  # random frames are so loud that everything would be clipped

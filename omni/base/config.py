@@ -19,6 +19,8 @@ from omni.base.errors import ConfigError
 
 T = TypeVar("T")
 
+LATER = {"later": True}  # metadata of a field: `to_plain` leaves it out while it has its default
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -60,8 +62,25 @@ def load(kind: type[T], path: str | Path, overrides: typing.Sequence[str] = ()) 
 
 
 def to_plain(config: Any) -> Any:
-    """The configuration as nested dicts, lists and scalars."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """The configuration as nested dicts, lists and scalars.
+
+    A field that came to a class when results already named its configurations by their hash is marked `LATER` and is
+    there only where it is not what it was before it could be chosen: those hashes stay, and runs go on.
+    """
+    return json.loads(json.dumps(_plain(config)))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        told = {f: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {f.name: _plain(v) for f, v in told.items() if not (f.metadata.get("later") and v == _default(f))}
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _default(f: dataclasses.Field) -> Any:
+    return f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
 
 
 def fingerprint(config: Any) -> str:

@@ -1,9 +1,7 @@
 """Whole conversations on the block grid: who says what when, and what the agent should decide in every block.
 
-One builder serves both kinds of lesson: on text alone (characters at times) and on sound. Events while the agent
-speaks are commands to stop, new questions, backchannels, other people and sounds; only the first two are reasons to
-yield. Times of decisions: `<start_speak>` in the second block after the one that ends the user's words; `<end_speak>`
-one block after the earliest decisive word, which for a question is taken to end 0.8 s after its onset.
+A lesson is a partner (`omni.data.partner`) and an agent that decides what is right, in its own voice. One builder
+serves both kinds of lesson: on text alone (characters at times) and on sound.
 
 Some lessons take the decision late, as a model that hesitated would: until it is taken, every block's target is the
 decision that is due. Otherwise a model that missed the one block it was taught would never find its way back.
@@ -15,45 +13,21 @@ from typing import Protocol
 
 import numpy as np
 
+from omni.data.partner import DECISIVE, START_AFTER, Partner, Turn
 from omni.data.speaker import BLOCK, Rendered
-from omni.model.tokens import END_SPEAK, START_SPEAK, THINK
+from omni.data.user import DRILL, RATE_HZ, TALK, Heard, Line, Manners, Source
+from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 
-RATE_HZ = 16_000
-START_AFTER = 2       # blocks from the end of the user's words to <start_speak>
-DECISIVE = int(0.8 * RATE_HZ)
 LATE_STARTS, LATE_ENDS = 0.2, 0.5  # shares of decisions taken late
-
-
-class Line(Protocol):
-    """Something a person says or a thing sounds; `num_samples` long."""
-
-    text: str | None
-    reply: str
-    skill: str
-    num_samples: int
-
-
-class Source(Protocol):
-    """Where lines come from: `kind` is "turn", "stop", "backchannel", "other", "word" or "sound"."""
-
-    def draw(self, kind: str, rng: random.Random) -> "Line | None":
-        """A line of that kind, None if the source has none."""
 
 
 class Speaker(Protocol):
     """Who renders the agent's replies."""
 
+    pieces: Pieces
+
     def render(self, text: str) -> Rendered:
         """The reply block by block."""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A line in the room, from sample `at` on."""
-
-    line: Line
-    at: int
-    role: str  # as in Source.draw
 
 
 @dataclass(slots=True)
@@ -62,12 +36,14 @@ class Conversation:
 
     Attributes:
         heard: what sounds in the room.
+        turns: what was asked of the agent.
         target: (T,) int64 token to decide; `fed`: token fed into each block; `waiting`, `sounding`: the queue.
         said: (first block, reply) pairs.
     """
 
     num_blocks: int
     heard: list[Heard] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     said: list[tuple[int, Rendered]] = field(default_factory=list)
     target: np.ndarray = field(init=False)
     fed: np.ndarray = field(init=False)
@@ -103,94 +79,74 @@ class Conversation:
         return own[:self.num_blocks * BLOCK]
 
 
-# what happens between turns, and during a reply that is long enough
-_BETWEEN = {"turn": 0.56, "sound": 0.07, "other": 0.24, "backchannel": 0.03, "word": 0.03, "stop": 0.02,
-            "silence": 0.05}
-_DURING = {"none": 0.3, "stop": 0.18, "turn": 0.14, "backchannel": 0.13, "other": 0.13, "sound": 0.12}
-
-
-def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker) -> Conversation:
-    """A random conversation of `num_blocks` blocks."""
-    talk, end = Conversation(num_blocks), num_blocks * BLOCK
-    at = rng.randrange(1600, 2 * RATE_HZ)
-    while at < end:
-        kind = rng.choices(list(_BETWEEN), list(_BETWEEN.values()))[0]
-        if kind == "silence":
-            at += rng.randrange(2 * RATE_HZ, 9 * RATE_HZ)
-            continue
-        line = source.draw(kind, rng)
-        if line is None:
-            continue
-        if kind == "turn":
-            at = _turn(talk, line, at, rng, source, speaker)
-        else:
-            talk.heard.append(Heard(line, at, kind))
-            at += line.num_samples
-        at += int(rng.uniform(0.25, 1.0) * RATE_HZ if rng.random() < 0.5 else rng.uniform(1.0, 3.5) * RATE_HZ)
+def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker,
+          manners: Manners = TALK) -> Conversation:
+    """A random conversation of `num_blocks` blocks; drills (`DRILL`) are turn upon turn, as densely as it goes."""
+    partner, talk = Partner(rng, source, speaker.pieces, manners), Conversation(num_blocks)
+    agent, due = _Agent(talk, rng, speaker, late=manners is not DRILL), []
+    for block in range(num_blocks):
+        partner.begin(block)
+        queue = agent.queue
+        due.append(partner.due(*queue))
+        partner.did(agent.decide(block, due[-1], partner), *queue)
+    agent.leave()
+    talk.target[:], talk.heard, talk.turns = due, partner.heard, partner.turns
     return talk
 
 
-def drill(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker) -> Conversation:
-    """Turn upon turn with short gaps and nothing in between, as densely as it goes."""
-    talk, at = Conversation(num_blocks), rng.randrange(1600, RATE_HZ // 2)
-    while at < num_blocks * BLOCK:
-        line = source.draw("turn", rng)
-        if line is None:
-            continue
-        talk.heard.append(Heard(line, at, "turn"))
-        start = (at + line.num_samples) // BLOCK + START_AFTER
-        reply = speaker.render(line.reply)
-        talk.say(start, reply)
-        at = (start + len(reply.tokens)) * BLOCK + rng.randrange(800, RATE_HZ // 2)
-    return talk
+class _Agent:
+    """Decides what is due, now and then later than it is due, and plays replies as they were rendered."""
+
+    def __init__(self, talk: Conversation, rng: random.Random, speaker: Speaker, late: bool):
+        self._talk, self._rng, self._speaker, self._late = talk, rng, speaker, late
+        self._reply: Rendered | None = None
+        self._first = self._at = 0      # the block in which the reply began, and how far it is
+        self._wait: int | None = None   # blocks until what is due is decided
+
+    @property
+    def queue(self) -> tuple[int, int]:
+        """Pieces waiting, and whether one sounds, at the next block's begin."""
+        if self._reply is None:
+            return 0, 0
+        return int(self._reply.waiting[self._at]), int(self._reply.sounding[self._at])
+
+    def decide(self, block: int, right: int, partner: Partner) -> int:
+        """The token of this block; what it says goes into the conversation."""
+        if self._reply is None:
+            if right != START_SPEAK or not self._waited(LATE_STARTS, 6):
+                return THINK
+            self._reply, self._first, self._at = self._speaker.render(partner.reply), block, 1
+            return START_SPEAK
+        token = int(self._reply.tokens[self._at])
+        last = self._at == len(self._reply.tokens) - 1
+        if right != token:
+            assert right == END_SPEAK and partner.unanswered is not None
+            # its own answer may be due as soon as the question ends
+            limit = min(len(self._reply.tokens) - 2 - self._at, partner.unanswered.due - 1 - block)
+            if self._waited(LATE_ENDS, 11, limit):
+                token = END_SPEAK
+        if token == END_SPEAK:
+            self._talk.say(self._first, *((self._reply,) if last else self._reply.cut(self._at)))
+            self._reply, self._wait = None, None
+        self._at += 1
+        return token
+
+    def leave(self) -> None:
+        """What is still being said goes into the conversation too."""
+        if self._reply is not None:
+            self._talk.say(self._first, self._reply)
+
+    def _waited(self, share: float, end: int, limit: int = 1000) -> bool:
+        """Whether a decision that is due is taken now: with this chance up to `end` - 1 blocks late."""
+        if self._wait is None:
+            late = self._rng.randrange(1, end) if self._late and self._rng.random() < share else 0
+            self._wait = max(min(late, limit), 0)
+        self._wait -= 1
+        if self._wait >= 0:
+            return False
+        self._wait = None
+        return True
 
 
-def _turn(talk: Conversation, line: Line, at: int, rng: random.Random, source: Source, speaker: Speaker) -> int:
-    """A user's turn and its reply, with whatever happens during the reply; the sample at which all is quiet again."""
-    while True:
-        talk.heard.append(Heard(line, at, "turn"))
-        ended = at + line.num_samples
-        due = ended // BLOCK + START_AFTER
-        start = due + (rng.randrange(1, 6) if rng.random() < LATE_STARTS else 0)
-        talk.target[due:start] = START_SPEAK
-        reply = speaker.render(line.reply)
-        stop = (start + len(reply.tokens)) * BLOCK
-        speech = (start + 2) * BLOCK
-        room = stop - speech - RATE_HZ // 2
-        kind = rng.choices(list(_DURING), list(_DURING.values()))[0] if room > RATE_HZ // 2 else "none"
-        if kind == "none":
-            talk.say(start, reply)
-            return stop
-        onset = speech + rng.randrange(room)
-        if room > 8 * RATE_HZ and rng.random() < 0.7:
-            onset = speech + rng.randrange(8 * RATE_HZ)
-        event = source.draw(kind, rng)
-        if event is None:
-            talk.say(start, reply)
-            return stop
-        if kind in ("stop", "turn"):
-            decisive = onset + (min(event.num_samples, DECISIVE) if kind == "turn" else event.num_samples)
-            block = decisive // BLOCK + 1 - start
-            late = rng.randrange(1, 11) if rng.random() < LATE_ENDS else 0
-            if kind == "turn":  # its own reply may be due as soon as it ends
-                late = min(late, (onset + event.num_samples) // BLOCK + START_AFTER - 1 - start - block)
-            late = max(min(late, len(reply.tokens) - 2 - block), 0)
-            if block < len(reply.tokens) - 1:
-                cut, fed = reply.cut(block + late)
-                talk.say(start, cut, fed)
-                talk.target[start + block:start + block + late] = END_SPEAK
-            else:
-                talk.say(start, reply)
-            if kind == "turn" and block < len(reply.tokens) - 1:
-                line, at = event, onset
-                continue
-            talk.heard.append(Heard(event, onset, kind))
-            if kind == "turn":  # the reply was over before the question had said anything
-                talk.heard.pop()
-            return max(onset + event.num_samples, (start + min(block + late, len(reply.tokens))) * BLOCK)
-        talk.say(start, reply)
-        while event is not None and onset + event.num_samples < stop:
-            talk.heard.append(Heard(event, onset, kind))
-            onset += event.num_samples + rng.randrange(RATE_HZ, 6 * RATE_HZ)
-            event = source.draw(kind, rng)
-        return stop
+__all__ = ["BLOCK", "DECISIVE", "DRILL", "RATE_HZ", "START_AFTER", "TALK", "Conversation", "Heard", "Line", "Manners",
+           "Source", "Speaker", "build"]

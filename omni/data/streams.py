@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,20 +10,27 @@ import numpy as np
 import soxr
 import torch
 
+from omni.audio.mixing import active_level
 from omni.base.errors import MediaError
-from omni.data import bank, conversations, held_out, recordings, skills
+from omni.data import bank, conversations, held_out, recordings
+from omni.data.asks import Asks
 from omni.data.augment import Augment, hesitate, note
-from omni.data.conversations import BLOCK, Conversation
+from omni.data.conversations import BLOCK, DRILL, RATE_HZ, TALK, Conversation
+from omni.data.live_room import LEVEL, faded, placed
 from omni.data.numbered import Numbered
-from omni.data.skills import chatter
+from omni.data.skills import chatter, readback
+from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
+from omni.data.spelling import Speller
+from omni.data.user import LONG, asked, fits
+from omni.model.captions import Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
 from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
-RATE_HZ = conversations.RATE_HZ
+PAUSES = 0.25  # share of asks with a pause in which people think
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
@@ -31,36 +39,34 @@ _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """A line without sound, as long as its spelling suggests."""
+    """A line without sound, as long as its spelling suggests; see `omni.data.user.Line`."""
 
     text: str
-    reply: str
-    skill: str
     num_samples: int
+    words: list[tuple[str, int, int]] = field(default_factory=list)
+    ask: Ask | None = None
+    sound: str = ""
 
 
 class TextSource:
     """Lines from the skills' texts alone.
 
     Args:
-        pace: how many times faster than people they are said.
-        longest: replies of more characters are not drawn.
+        pace: how many times faster than people they are said; people pause, whoever is faster does not.
     """
 
-    def __init__(self, pace: float = 1.0, longest: int = 10_000):
-        self.pace, self.longest = pace, longest
+    def __init__(self, pace: float = 1.0):
+        self.pace = pace
 
-    def draw(self, kind: str, rng: random.Random) -> TextLine | None:
-        """See `omni.data.conversations.Source`."""
-        reply, skill = "", kind
-        if kind == "turn":
-            e = skills.exchange(rng)
-            while len(e.reply) > self.longest:
-                e = skills.exchange(rng)
-            text, reply, skill = e.user, e.reply, e.skill
-        elif kind == "stop":
-            text = rng.choice(bank.STOPS)
-        elif kind == "backchannel":
+    def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
+            over: bool = False, longest: int | None = None) -> TextLine | None:
+        """See `omni.data.user.Source`."""
+        found = asked(rng, memory, skill, kinds, over, longest)
+        return found and self._line(found.user, rng, found, PAUSES)
+
+    def draw(self, kind: str, rng: random.Random) -> TextLine:
+        """See `omni.data.user.Source`; nobody can read what sounds, so that sounds have no class."""
+        if kind == "backchannel":
             text = rng.choice(bank.BACKCHANNELS)
         elif kind == "other":
             text = chatter.text(rng)
@@ -68,9 +74,20 @@ class TextSource:
             text = rng.choice(["bed", "cat", "down", "happy", "off", "on", "up", "left", "go", "house", "wow"])
         else:
             text = ""
+        return self._line(text, rng)
+
+    def _line(self, text: str, rng: random.Random, ask: Ask | None = None, pauses: float = 0.0) -> TextLine:
         held_out.check(text)
-        seconds = max(0.3, len(text) * rng.uniform(0.052, 0.085)) / self.pace
-        return TextLine(text, reply, skill, int(seconds * conversations.RATE_HZ))
+        pace, at, words = rng.uniform(0.052, 0.085) / self.pace, 0, []
+        spoken = text.split()
+        pause = rng.randrange(len(spoken)) if len(spoken) > 3 and self.pace == 1 and rng.random() < pauses else 0
+        for i, word in enumerate(spoken):
+            if pause and i == pause:
+                at += int(rng.uniform(0.2, 1.2) * RATE_HZ)
+            long = int(max((len(word) + 1) * pace, 0.15 / self.pace) * RATE_HZ)
+            words.append((word, at, at + long))
+            at += long
+        return TextLine(text, max(at, int(0.3 * RATE_HZ / self.pace)), words, ask)
 
 
 def weights(target: np.ndarray) -> np.ndarray:
@@ -114,23 +131,19 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
     samples = BLOCK // SLOTS_PER_BLOCK
     error = rng.choice(_ERRORS)
     for heard in talk.heard:
-        text = " " + (heard.line.text or "") + " "
-        ids = caption_ids(text)
-        at, late = 0, rng.uniform(0.03, 0.16) * conversations.RATE_HZ
-        places = []
-        for i, c in enumerate(ids):
-            if rng.random() < error:
-                c = _misheard(c, rng)
-            place = int((heard.at + late + heard.line.num_samples * (i + rng.uniform(-0.3, 0.3)) / len(ids)) // samples)
-            at = max(place, at)
-            if at < len(slots):
-                slots[at] = c
-            places.append(at)
-            at += 1
-        i = 1
-        for word in text.split():
-            i += len(caption_ids(word)) + 1  # one past the space that ends the word
-            block, known = places[i - 1] // SLOTS_PER_BLOCK, pieces.encode(word)
+        line = heard.line
+        at, late = 0, rng.uniform(0.03, 0.16) * RATE_HZ
+        for word, first, last in line.words:
+            ids = caption_ids((" " if first == line.words[0][1] else "") + word + " ")
+            for i, c in enumerate(ids):
+                if rng.random() < error:
+                    c = _misheard(c, rng)
+                place = heard.at + late + first + (last - first) * (i + rng.uniform(-0.3, 0.3)) / len(ids)
+                at = max(int(place // samples), at)
+                if at < len(slots):
+                    slots[at] = c
+                at += 1
+            block, known = (at - 1) // SLOTS_PER_BLOCK, pieces.encode(word)
             if block < len(words) and len(known) == 1:
                 words[block] = known[0]
     return torch.from_numpy(slots), torch.from_numpy(words)
@@ -139,30 +152,35 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
 class TextConversations(Numbered):
     """Batches of symbolic conversations: `characters`, the words `heard`, and the grid.
 
+    With `captions`, a vocabulary of captions by pieces, `pieces` takes the place of `characters`.
+
     The first `drills` rows of every batch are drills at `PACE` times the speed of speech: a row of 20 s then holds
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence.
     """
 
-    PACE, LONGEST = 2.5, 120
+    PACE = 2.5
 
-    def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0):
+    def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
+                 captions: Vocabulary | None = None):
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
+        self.captions = captions
 
     def open(self):
         """See `Numbered`."""
         pieces, source = Pieces(self.words), TextSource()
+        speller = Speller(self.captions, pieces) if self.captions else None
         speaker = TextSpeaker(pieces)
-        fast, hasty = TextSource(self.PACE, self.LONGEST), TextSpeaker(pieces, self.PACE)
+        fast, hasty = TextSource(self.PACE), TextSpeaker(pieces, self.PACE)
 
         def make(rng: random.Random):
             rows = []
             for row in range(self.batch):
                 if row < self.drills:
-                    talk = conversations.drill(rng, self.num_blocks, fast, hasty)
+                    talk = conversations.build(rng, self.num_blocks, fast, hasty, DRILL)
                 else:
                     talk = conversations.build(rng, self.num_blocks, source, speaker)
-                spelled, heard = characters(talk, pieces, rng)
-                rows.append({**grid(talk), "characters": spelled, "heard": heard})
+                spelled, heard = speller(talk, rng) if speller else characters(talk, pieces, rng)
+                rows.append({**grid(talk), "pieces" if speller else "characters": spelled, "heard": heard})
             return {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
 
         return make
@@ -173,21 +191,22 @@ class TextConversations(Numbered):
 
 @dataclass(frozen=True, slots=True)
 class SoundLine:
-    """A line with its sound, trimmed to the speech itself.
+    """A line with its sound, trimmed to the speech itself; see `omni.data.user.Line`.
 
     Attributes:
+        samples: int16.
+        skill: of an utterance of the bank; "elsewhere" for what would be for the agent, were it near.
         voice: engine and voice of a synthesizer, or source and file of a recording.
-        words: (word, first sample, one past the last) of each word, where they are known.
     """
 
     samples: np.ndarray
     text: str | None
-    reply: str
     skill: str
     num_samples: int
-    facts: dict = field(default_factory=dict)
     voice: str = ""
     words: list[tuple[str, int, int]] = field(default_factory=list)
+    ask: Ask | None = None
+    sound: str = ""
 
 
 def active_span(x: np.ndarray) -> tuple[int, int]:
@@ -201,83 +220,104 @@ def active_span(x: np.ndarray) -> tuple[int, int]:
 class SoundSource:
     """Lines from a bank of utterances and recordings of sounds.
 
+    An ask is what the skills would ask now, in the words and with the values of an utterance of the same kind.
+
     Args:
         dev: take the development set instead of the training set.
-        real: share of real recordings in the turns of skills that have them.
+        real: share of real recordings among asks of kinds that have them.
+
+    Raises:
+        OmniError: no utterance says what it asks.
     """
 
-    def __init__(self, folder: Path, dev: bool = False, real: float = 0.5):
+    def __init__(self, folder: Path, dev: bool = False, real: float = 0.6):
         root = recordings.data_dir()
         lines = [u for u in bank.load(folder) if u.dev == dev]
-        self.real = real
-        self.turns: dict[str, dict[bool, list]] = {}
-        self.pools: dict[str, list] = {k: [] for k in ("stop", "backchannel", "other", "word")}
+        self.real, self.asks = real, Asks(lines)
+        self.pools: dict[str, list] = {k: [] for k in ("backchannel", "other", "word")}
         for u in lines:
-            if u.reply:
-                self.turns.setdefault(u.skill, {True: [], False: []})[":" not in u.source].append(u)
-            elif u.skill == "words" and u.text in bank.BACKCHANNELS:
-                self.pools["backchannel"].append(u)
-            elif u.skill in ("words", *self.pools):
-                self.pools["word" if u.skill == "words" else u.skill].append(u)
-        self.digits = [u for u in self.pools["word"] if u.source == "speech_commands"
-                       and u.text in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")]
-        self.sounds, self.tics = _clips(root, dev), _clips(root, dev, TICS)
+            if u.kind:
+                continue
+            if u.skill == "words":
+                self.pools["backchannel" if u.text in bank.BACKCHANNELS else "word"].append(u)
+            elif u.skill in self.pools:
+                self.pools[u.skill].append(u)
+        self.digits = [u for u in lines if u.source == "speech_commands" and u.kind == "whole"]
+        self.sounds = _clips(root, dev)
+        self.tics = [clip for clip in self.sounds if clip[0] in TICS]
         self.people = {k: [u for u in pool if ":" not in u.source] for k, pool in self.pools.items()}
-        self.shares = {"orders": 0.5, "readback": 0.17, "sums": 0.1, "stories": 0.1, "smalltalk": 0.09, "unknown": 0.04}
+
+    def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
+            over: bool = False, longest: int | None = None) -> SoundLine | None:
+        """See `omni.data.user.Source`."""
+        for _ in range(20):
+            drawn = asked(rng, memory, skill, kinds, over, longest)
+            if drawn is None:
+                return None
+            if drawn.kind == "whole" and self.digits and rng.random() < 0.1:
+                return self._strung(rng)
+            real = rng.random() < (PEOPLE if drawn.skill == "floor" else self.real)
+            found = self.asks.like(drawn, memory, real, rng)
+            if found is not None and fits(found[1], memory, longest):
+                return self._line(found[0], rng, found[1])
+        return None
 
     def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
-        """See `omni.data.conversations.Source`."""
+        """See `omni.data.user.Source`."""
         if kind == "sound":
-            clip = rng.choice(self.tics if rng.random() < 0.3 else self.sounds)
-            start = rng.randrange(max(1, len(clip) - 16_000))
-            clip = clip[start:start + rng.randrange(8000, 32_000)]
-            return SoundLine(clip, "", "", "sound", len(clip))
+            return self._sound(rng)
         if kind == "other" and rng.random() < ELSEWHERE:  # only the distance tells that this is for somebody else
-            line = self.draw("turn", rng)
-            return line and SoundLine(line.samples, None, "", "elsewhere", line.num_samples, voice=line.voice)
-        if kind != "turn":
-            pool = self.people[kind] if self.people[kind] and rng.random() < PEOPLE else self.pools[kind]
-            line = self._line(rng.choice(pool), rng) if pool else None
-            return _excerpt(line, rng) if line is not None and kind == "other" and rng.random() < 0.5 else line
-        skill = rng.choices(list(self.shares), list(self.shares.values()))[0]
-        if skill == "readback" and self.digits and rng.random() < 0.2:
-            return self._strung(rng)
-        kinds = self.turns.get(skill)
-        if not kinds:
+            line = self._line(self.asks.any(rng), rng)
+            return SoundLine(line.samples, None, "elsewhere", line.num_samples, line.voice)
+        pool = self.people[kind] if self.people[kind] and rng.random() < PEOPLE else self.pools[kind]
+        line = self._line(rng.choice(pool), rng) if pool else None
+        return _excerpt(line, rng) if line is not None and kind == "other" and rng.random() < 0.5 else line
+
+    def _sound(self, rng: random.Random) -> SoundLine | None:
+        """The loudest part of a clip, as loud as speech is."""
+        clips = self.tics if self.tics and rng.random() < 0.2 else self.sounds
+        if not clips:
             return None
-        pool = kinds[True] if kinds[True] and (rng.random() < self.real or not kinds[False]) else kinds[False]
-        return self._line(rng.choice(pool), rng, pause=True) if pool else None
+        name, clip = rng.choice(clips)
+        count = rng.randrange(8_000, 80_000)
+        loudest = int(np.abs(clip).argmax())
+        start = max(min(loudest - rng.randrange(8_000), len(clip) - RATE_HZ), 0)
+        part = clip[start:start + count].astype(np.float32)
+        part *= min(LEVEL / max(active_level(part / 32_768), 1e-5), 32_767 / max(float(np.abs(part).max()), 1.0))
+        return SoundLine(part.astype(np.int16), "", "sound", len(part), sound=name)
 
     def _strung(self, rng: random.Random) -> SoundLine:
-        chosen = [rng.choice(self.digits) for _ in range(rng.randint(1, 4))]
+        """Single digits of people, one after the other; between groups they may think."""
         parts, texts = [], []
-        for u in chosen:
+        for _ in range(rng.randint(2, 6)):
+            u = rng.choice(self.digits)
             a, b = active_span(u.samples)
-            parts += [u.samples[a:b], np.zeros(rng.randrange(800, 4000), np.int16)]
+            pause = rng.randrange(4_000, 9_600) if rng.random() < 0.2 else rng.randrange(800, 4_000)
+            parts += [u.samples[a:b], np.zeros(pause, np.int16)]
             texts.append(u.text)
-        samples = np.concatenate(parts[:-1])
-        text = " ".join(texts)
-        return SoundLine(samples, text, text + ".", "readback", len(samples))
+        samples, text = np.concatenate(parts[:-1]), " ".join(texts)
+        ask = Ask(text, "readback", "whole", {"string": readback.grouped(text)}, open=True)
+        return SoundLine(samples, text, "readback", len(samples), "speech_commands", ask=ask)
 
-    def _line(self, u: bank.Utterance, rng: random.Random, pause: bool = False) -> SoundLine:
+    def _line(self, u: bank.Utterance, rng: random.Random, ask: Ask | None = None) -> SoundLine:
         a, b = active_span(u.samples)
         samples, words = u.samples[a:b], [(w, max(first - a, 0), last - a) for w, first, last in u.words]
         if ":" not in u.source and rng.random() < 0.35:  # real people are few: some speak at another speed
             speed = rng.uniform(0.9, 1.12)
             samples = soxr.resample(samples, RATE_HZ, RATE_HZ / speed).astype(np.int16)
-        if pause and len(samples) > 24_000 and rng.random() < 0.2:
+        if ask is not None and len(samples) > 24_000 and rng.random() < PAUSES:
             samples, words = hesitate(samples, rng, words)
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
-        return SoundLine(samples, u.text, u.reply, u.skill, len(samples), u.facts, voice, words)
+        return SoundLine(samples, u.text, u.skill, len(samples), voice, words, ask)
 
 
-def _clips(root: Path, dev: bool, classes: tuple[str, ...] | None = None) -> list[np.ndarray]:
-    """Sound events as int16, of all classes or of some; one that the decoder refuses is left out and said so."""
+def _clips(root: Path, dev: bool) -> list[tuple[str, np.ndarray]]:
+    """Class and int16 samples of sound events; one that the decoder refuses is left out and said so."""
     clips = []
     for r in recordings.sounds(root):
-        if r.dev == dev and (classes is None or r.text in classes):
+        if r.dev == dev:
             try:
-                clips.append((recordings.read(r.path) * 32767).astype(np.int16))
+                clips.append((r.text, (recordings.read(r.path) * 32767).astype(np.int16)))
             except MediaError as error:
                 warnings.warn(f"left out: {error}", stacklevel=2)
     return clips
@@ -288,47 +328,37 @@ def _excerpt(line: SoundLine, rng: random.Random) -> SoundLine:
     count = rng.randrange(RATE_HZ, max(line.num_samples, RATE_HZ + 1))
     start = rng.randrange(max(line.num_samples - count, 1))
     samples = line.samples[start:start + count]
-    return SoundLine(samples, None, line.reply, line.skill, len(samples), voice=line.voice)
-
-
-class ShortReplies:
-    """The lines of a source whose replies are short."""
-
-    def __init__(self, source: SoundSource, longest: int = TextConversations.LONGEST):
-        self.source, self.longest = source, longest
-
-    def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
-        """See `omni.data.conversations.Source`."""
-        line = self.source.draw(kind, rng)
-        while line is not None and len(line.reply) > self.longest:
-            line = self.source.draw(kind, rng)
-        return line
+    return SoundLine(samples, None, line.skill, len(samples), line.voice)
 
 
 class SoundConversations(Numbered):
-    """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn."""
+    """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn.
+
+    A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
+    none a drill: what was said minutes ago is remembered, and minutes are waited.
+    """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
-                 dev: bool = False, drills: int = 0):
+                 dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600):
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
+        self.long_share, self.long_blocks = long_share, long_blocks
 
     def open(self):
         """See `Numbered`."""
         torch.set_num_threads(1)
         root = recordings.data_dir()
         pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev)
-        speaker, short = VoiceSpeaker(self.mouth, pieces), ShortReplies(source)
+        speaker = VoiceSpeaker(self.mouth, pieces)
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
 
         def make(rng: random.Random):
-            rows, captions = [], []
-            for row in range(self.batch):
-                if row < self.drills:
-                    talk = conversations.drill(rng, self.num_blocks, short, speaker)
-                else:
-                    talk = conversations.build(rng, self.num_blocks, source, speaker)
+            rows, captions, long = [], [], self.long_share > 0 and rng.random() < self.long_share
+            num_blocks = self.long_blocks if long else self.num_blocks
+            for row in range(max(self.batch * self.num_blocks // num_blocks, 1)):
+                manners = LONG if long else DRILL if row < self.drills else TALK
+                talk = conversations.build(rng, num_blocks, source, speaker, manners)
                 own = talk.own_audio()
                 room = mix(talk, own, augment, rng)
                 rows.append({**grid(talk), "room": torch.from_numpy(room), "own": torch.from_numpy(own)})
@@ -345,11 +375,11 @@ def caption_spans(talk: Conversation, pieces: Pieces) -> list[tuple[int, int, to
     """
     lines = sorted((h for h in talk.heard if h.role != "sound"), key=lambda h: h.at)
     spans = []
-    for _i, h in enumerate(lines):
+    for h in lines:
         first, last = max(h.at // BLOCK - 1, 0), (h.at + h.line.num_samples) // BLOCK + 4
         clear = all(o is h or o.at > last * BLOCK or o.at + o.line.num_samples < first * BLOCK for o in lines)
         if h.line.text and clear and last <= talk.num_blocks and h.role != "other":
-            letters = h.line.skill == "readback"  # "i v a" is spelled, not said
+            letters = h.line.ask is not None and h.line.ask.skill == "readback"  # "i v a" is spelled, not said
             known = [pieces.encode(w.upper() if letters and len(w) == 1 else w) for w in h.line.text.split()]
             words = [ids[0] for ids in known if len(ids) == 1]
             spans.append((first, last, torch.tensor(caption_ids(h.line.text)), torch.tensor(words, dtype=torch.long)))
@@ -365,18 +395,9 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
         note("said", role=h.role, voice=h.line.voice, text=h.line.text, **{"from": round(h.at / RATE_HZ, 2)},
              to=round((h.at + h.line.num_samples) / RATE_HZ, 2),
              words=[[w, round((h.at + a) / RATE_HZ, 2), round((h.at + b) / RATE_HZ, 2)] for w, a, b in h.line.words])
-        x = augment.colour(np.asarray(h.line.samples, np.float32) / 32768, rng)
-        if h.role == "other":  # mostly across the room; near by, the words alone tell that they are for someone else
-            close = rng.random() < 0.3 and h.line.skill != "elsewhere"
-            low, high = (-8, 0) if close else (-26, -14) if h.line.skill == "elsewhere" else (-24, -8)
-            track, level = near if close else far, 10 ** (rng.uniform(low, high) / 20)
-        elif h.role == "sound":
-            track, level = far, 10 ** (rng.uniform(-20, 0) / 20)
-        else:
-            track, level = near, gain * 10 ** (rng.uniform(-3, 3) / 20)
-        edge = min(160, len(x) // 2)
-        x[:edge] *= np.linspace(0, 1, edge)
-        x[len(x) - edge:] *= np.linspace(1, 0, edge)
+        x = augment.colour(faded(h.line.samples), rng)
+        is_near, level = placed(h, gain, rng)
+        track = near if is_near else far
         x = x[:max(count - h.at, 0)]
         track[h.at:h.at + len(x)] += x * level
     present = max((float(np.abs(h.line.samples).max(initial=0)) / 32768 for h in talk.heard), default=0.5)

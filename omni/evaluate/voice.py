@@ -2,7 +2,8 @@
 
 Three kinds of texts, each with what may be heard as the recogniser's grammar (`omni.evaluate.recogniser`):
 
-    world   its replies, as often as it gives each kind (of a story, one sentence): a grammar of each kind
+    world   its replies, as often as it gives each kind (of a story, one sentence): a grammar of each kind; only those
+            whose every word the voice has a piece for, since another voice may know more of the world
     random  words of its replies in random order, any words: nothing to guess from, and no sentence that training had
     names   names that training never spelled, letter by letter, any letters
 
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from omni.audio.files import replacing, write_wav
 from omni.base.errors import MediaError, OmniError
 from omni.base.words import word_errors
-from omni.data import skills, voices
+from omni.data import voices
 from omni.data.flite import MISREAD
 from omni.data.skills import orders
 from omni.data.speaker import VoiceSpeaker
@@ -30,12 +31,15 @@ from omni.evaluate.metrics.metric import estimate, ratio
 from omni.evaluate.recogniser import RATE_HZ, Recogniser
 from omni.evaluate.senses import grammar
 from omni.evaluate.senses.grammar import plain
+from omni.evaluate.senses.replies import replies
 from omni.model.duplex import DuplexModel
+from omni.model.tokens import Pieces
 from omni.model.weights import config_fingerprint, fingerprint, load_model
 
 COUNT = 24
 WORLD = 3       # times as many of the world's, since most of them are of two words or of ten
 _STORY = 40     # words, above which one sentence is enough
+_TRIES = 50     # replies for each that is wanted, after which the voice knows too little of the world
 TEACHER = voices.Voice("flite", "slt", 100, 0)
 _NAMES = ("quill,zebedee,joaquin,wyvern,xiomara,fjord,kvothe,ysolde,mbeki,gwyn,ulrich,dvorak,hjalmar,pnina,oughtred,"
           "szabo,ibsen,lvov,achebe,byrd,cnut,eowyn,nkrumah,rhys").split(",")
@@ -43,28 +47,40 @@ _NAMES = ("quill,zebedee,joaquin,wyvern,xiomara,fjord,kvothe,ysolde,mbeki,gwyn,u
 Errors = dict[str, list[tuple[int, int]]]   # "agent" and "teacher" to word errors and words of each text
 
 
-def texts(count: int = COUNT) -> dict[str, list[tuple[str, str]]]:
-    """The replies of each kind, the same for every agent, each with the name of its grammar in `grammars`."""
+def texts(pieces: Pieces, count: int = COUNT) -> dict[str, list[tuple[str, str]]]:
+    """The texts of each kind, the same for every agent with these pieces, each with the name of its grammar in
+    `grammars`."""
     rng = random.Random(8)
-    known = sorted({w for text in orders.vocabulary() for w in plain(text).split()} & set(skills.vocabulary()))
+    known = sorted(w for w in {w for text in orders.vocabulary() for w in plain(text).split()} if pieces.knows(w))
     jumbled = [("words", " ".join(rng.sample(known, 6)) + ".") for _ in range(count)]
-    rng = random.Random(7)
-    return {"world": [_reply(rng) for _ in range(WORLD * count)], "random": jumbled,
+    return {"world": world(pieces, WORLD * count)[0], "random": jumbled,
             "names": [("letters", " ".join(name.upper()) + ".") for name in _NAMES[:count]]}
+
+
+def world(pieces: Pieces, count: int = WORLD * COUNT) -> tuple[list[tuple[str, str]], float]:
+    """Texts of the world alone, and the share of those drawn that was left out, having a word without a piece.
+
+    Raises:
+        OmniError: hardly any of them can be said.
+    """
+    rng, found = random.Random(7), []
+    for drawn, (text, skill) in enumerate(replies(rng), 1):
+        kind = grammar.kind_of(text, skill)
+        if kind == "sentences" and len(text.split()) > _STORY:
+            text = rng.choice([part.strip() for part in text.split(".") if part.strip()]) + "."
+        if pieces.knows(text):
+            found.append((kind, text))
+        if len(found) == count:
+            return found, 1 - count / drawn
+        if drawn == _TRIES * count:
+            break
+    raise OmniError("the voice has pieces for hardly any of the world's replies")
 
 
 def grammars() -> dict[str, str]:
     """What may be heard, by name; closed sets, the same for both speakers."""
     words = sorted({w for text in orders.vocabulary() for w in plain(text).split()})
     return {**grammar.world(), "words": grammar.one_of(words) + "+"}
-
-
-def _reply(rng: random.Random) -> tuple[str, str]:
-    exchange = skills.exchange(rng)
-    kind, text = grammar.kind_of(exchange.reply, exchange.skill), exchange.reply
-    if kind == "sentences" and len(text.split()) > _STORY:
-        text = rng.choice([part.strip() for part in text.split(".") if part.strip()]) + "."
-    return kind, text
 
 
 def listen(model: DuplexModel, kind: str, said: list[tuple[str, str]], out: Path | None = None) -> Errors:
@@ -112,7 +128,7 @@ def measure(model: DuplexModel, out: Path | None = None, count: int = COUNT) -> 
         95 % interval of a bootstrap over texts.
     """
     report: dict = {}
-    for kind, said in texts(count).items():
+    for kind, said in texts(model.pieces, count).items():
         errors = listen(model, kind, said, out)
         report[kind] = {}
         for name, parts in {**errors, "beyond": beyond(errors)}.items():
@@ -133,8 +149,10 @@ def main(args) -> int:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MediaError(f"{out}: cannot be made ({(error.strerror or 'no access').lower()})") from error
+    model = load_model(args.model)
+    left_out = round(world(model.pieces)[1], 3)
     try:
-        report = measure(load_model(args.model), out)
+        report = measure(model, out)
     except ImportError as error:
         raise OmniError("pocketsphinx is not installed: pip install 'omni-duplex[bench]'") from error
     print(f"{'':8}{'speaker':10}{'words':>6}  word error rate")
@@ -142,9 +160,10 @@ def main(args) -> int:
         for name, found in speakers.items():
             print(f"{kind:8}{name:10}{found['words']:>6}  {found['word_error_rate']:.3f} "
                   f"[{found['low']:.3f}, {found['high']:.3f}]")
+    print(f"{left_out:.1%} of the world's replies have a word that the voice has no piece for, and are left out")
     if out is not None:
         with replacing(out / "voice.json") as path:
             identity = {"weights": fingerprint(args.model), "config": config_fingerprint(args.model)}
-            path.write_text(json.dumps({**identity, **report}, indent=1) + "\n", encoding="utf-8")
+            path.write_text(json.dumps({**identity, "left_out": left_out, **report}, indent=1) + "\n", encoding="utf-8")
         print(out / "voice.json", file=sys.stderr)
     return 0

@@ -2,7 +2,7 @@
 
 People say up to 29 characters a second but five or six words, so one slot a 25 Hz frame is enough. The head is trained
 by CTC (Graves et al., ICML 2006) and keeps a short memory of its own; it may emit a piece some frames after the word's
-end, which is all the lookahead there is, and none of it reaches the embeddings that the language model is given.
+end, which is all the lookahead there is. Only a model that is told to (`DuplexConfig.read_pieces`) reads what it says.
 
     frames       | e   i   g   h   t |   |   |   |
     "▁eight"                       ^-------^           any of these, for the least loss
@@ -146,7 +146,7 @@ class CaptionBlock(nn.Module):
         return self._run(x_BTD, lambda x: self.depthwise.step(x, state["conv"], active))
 
     def _run(self, x: Tensor, convolve) -> Tensor:
-        y = convolve(F.glu(self.gate(self.norm_conv(x)), dim=-1).transpose(1, 2)).transpose(1, 2)
+        y = convolve(F.glu(self.gate(self.norm_conv(x)), dim=-1))
         x = x + self.mix(F.silu(y))
         return x + self.ff_out(F.silu(self.ff_in(self.norm_ff(x))))
 

@@ -4,13 +4,17 @@ Two paths are added. One is an MLP over the block's frames. The other passes a s
 slot, a bottleneck that starts as a copy of the caption head and of the character embeddings learned on text alone, so
 that a mind that has read streams of characters hears from its first step. It is the connector's own: the caption head
 can be changed or randomised without moving a token.
+
+A third path is a choice of the whole model (`read_pieces`): `PieceReader` reads what the caption head by pieces says.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omni.model.captions import WORD_START, Vocabulary
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS
+from omni.nn.activation import gelu
 
 NUM_CHARACTERS = len(CAPTION_CHARACTERS) + 1  # with the blank
 
@@ -35,11 +39,45 @@ class Connector(nn.Module):
         spelled = self.spell(x_BTD).unflatten(2, (CAPTION_SLOTS, NUM_CHARACTERS)).softmax(-1)
         characters = self.characters(self.silence_free(spelled).reshape(B, T // self.block_frames, -1))
         y = self.norm(x_BTD.reshape(B, T // self.block_frames, self.block_frames * D))
-        return characters + self.down(F.gelu(self.up(y)))
+        return characters + self.down(gelu(self.up(y)))
 
     @staticmethod
     def silence_free(posterior: Tensor) -> Tensor:
         """Posteriors (..., characters) with the blank set to zero: what is silent adds nothing."""
-        keep = torch.ones(posterior.shape[-1], device=posterior.device)
-        keep[0] = 0
-        return posterior * keep
+        return F.pad(posterior[..., 1:], (1, 0))
+
+
+class PieceReader(nn.Module):
+    """What captions by pieces say in a block, as an embedding: the same from ears as from text. Stateless.
+
+    A table has an embedding for each piece. They are summed over the posterior of each frame, the blank left out, and
+    over the frames of a block. Nothing that the mind learns from it changes what captions say: the posterior is taken
+    as it is.
+    """
+
+    def __init__(self, num_pieces: int, out_dim: int, block_frames: int):
+        super().__init__()
+        self.block_frames = block_frames
+        self.table = nn.Parameter(torch.randn(num_pieces, out_dim) * 0.3)
+
+    def forward(self, logits_BTC: Tensor) -> Tensor:
+        """Embeddings (B, T, out_dim) from the caption head's logits (B, T * block_frames, num_pieces + 1)."""
+        said = logits_BTC.detach().softmax(-1)[..., 1:].unflatten(1, (-1, self.block_frames)).sum(2)
+        return said @ self.table
+
+    def spelled(self, ids_BT: Tensor) -> Tensor:
+        """The same of a head that is sure: ids (B, T * block_frames) of pieces, 0 for the blank."""
+        said = F.embedding((ids_BT - 1).clamp(min=0), self.table) * (ids_BT > 0)[..., None]
+        return said.unflatten(1, (-1, self.block_frames)).sum(2)
+
+    def take(self, table: Tensor, before: Vocabulary, now: Vocabulary) -> None:
+        """Copy what is known of the pieces of another vocabulary; a piece that is new says what its parts said, taken
+        apart as a word would be."""
+        rows = {piece: row for row, piece in enumerate(before.pieces)}
+        with torch.no_grad():
+            for row, piece in enumerate(now.pieces):
+                if piece in rows:
+                    self.table[row] = table[rows[piece]]
+                else:
+                    parts = [i - 1 for word in before.encode(piece.removeprefix(WORD_START)) for i in word]
+                    self.table[row] = table[parts].sum(0)

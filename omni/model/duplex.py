@@ -18,14 +18,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from omni.base.config import LATER
 from omni.base.timebase import Timebase
 from omni.model.captions import Vocabulary
+from omni.model.connector import PieceReader
 from omni.model.ears import EarsConfig, build_connector, build_encoder, embeddings_per_block
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.model.language_model import LanguageModelConfig, RingLanguageModel, build_language_model
 from omni.model.mouth import RAMP, Mouth, MouthConfig
-from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, Pieces, allowed
+from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, THINK, Pieces, allowed
 from omni.nn.state import State, reset_rows, write
 
 NUM_BACKLOGS = 2 * (MAX_WAITING + 1)  # pieces waiting (0 to 2), and whether one sounds
@@ -39,6 +41,14 @@ class DuplexConfig:
         encoder: the ears, connector and all (`omni.model.ears`).
         layout: "summed" puts ears, own voice and token into one position a block; "interleaved" gives each its own.
         temperature: 0 decides greedily; above, tokens are drawn with each row's own generator.
+        thinking: "explicit" feeds `<think>` back like any token (arXiv 2505.17060, table 9); "implicit" feeds nothing
+            back after it: zeros stand in for its embedding.
+        own_stream: the mind is given its own voice; without, the encoder alone hears it.
+        read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
+            learn from text in these pieces alone.
+        eagerness: added to the logit of `<start_speak>` while listening. Only for evaluation, which draws with it how
+            soon an ambiguous pause is taken against how often wrongly: nothing on the serving path sets it, weights
+            cannot carry it (`omni.model.weights`), and the grammar knows nothing of it.
     """
 
     encoder: EarsConfig = field(default_factory=EncoderConfig)
@@ -46,6 +56,10 @@ class DuplexConfig:
     mouth: MouthConfig = field(default_factory=MouthConfig)
     layout: Literal["summed", "interleaved"] = "summed"
     temperature: float = 0.0
+    thinking: Literal["explicit", "implicit"] = field(default="explicit", metadata=LATER)
+    own_stream: bool = field(default=True, metadata=LATER)
+    read_pieces: bool = field(default=False, metadata=LATER)
+    eagerness: float = field(default=0.0, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +80,9 @@ class StepOutput:
 
 
 class DuplexModel(nn.Module):
-    """Ears, mind and mouth. State: `room_mel`, `own_mel`, `encoder`, `mind`, `mouth`, and of each row `own` (B, 1280)
-    its last output, `fed` (B,) the token fed back, `speaking` (B,) bool, `caption` (B,) last caption id on the best
-    path, `seed` (B,) int64 of its own random numbers.
+    """Ears, mind and mouth. State: `mel` (of room and own voice), `encoder`, `mind`, `mouth`, and of each row `own`
+    (B, 1280) its last output, `fed` (B,) the token fed back, `speaking` (B,) bool, `caption` (B,) last caption id on
+    the best path, `seed` (B,) int64 of its own random numbers.
     """
 
     def __init__(self, config: DuplexConfig, pieces: Pieces, vocabulary: Vocabulary | None = None):
@@ -94,32 +108,47 @@ class DuplexModel(nn.Module):
         heard = embeddings_per_block(config.encoder)
         if config.layout == "summed" and heard > 1:
             raise ValueError(f"ears with {heard} embeddings a block need layout 'interleaved'")
-        self.positions = 1 if config.layout == "summed" else heard + 2
+        if config.read_pieces and not known:
+            raise ValueError("read_pieces: these ears have no captions by pieces")
+        self.positions = 1 if config.layout == "summed" else heard + 1 + config.own_stream
         window = config.language_model.window * self.positions
         self.mind = RingLanguageModel(mind, window, config.language_model.pinned, self.positions)
         self.connector = build_connector(config.encoder, width)
         self.own_in = nn.Linear(8 * config.encoder.num_mels, width)
         self.token_in = nn.Linear(width, width)
         self.backlog = nn.Embedding(NUM_BACKLOGS, width)
+        self.reader = PieceReader(known, width, config.encoder.block_frames) if config.read_pieces else None
         self._fresh: State | None = None
 
     # ---- shared arithmetic ---------------------------------------------------------------------------------------
 
-    def listen(self, frames_BTD: Tensor, own_mel_BTM: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings of the room (B, T * N, D), N a block, and of the own voice (B, T, D), from encoder frames and own
-        log-mel."""
+    def listen(self, frames_BTD: Tensor, own_mel_BTM: Tensor, said_BTC: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Embeddings of the room (B, T * N, D), N a block, and of the own voice (B, T, D).
+
+        Args:
+            frames_BTD, own_mel_BTM: encoder frames and own log-mel.
+            said_BTC: logits of the caption head, needed with `read_pieces` alone.
+        """
         blocks = own_mel_BTM.unflatten(1, (-1, 8)).flatten(2)
-        return self.connector(frames_BTD), self.own_in(blocks)
+        room = self.connector(frames_BTD)
+        if self.reader is not None:
+            room = room + self.reader(said_BTC)
+        own = self.own_in(blocks) if self.config.own_stream else room.new_zeros(*blocks.shape[:2], room.shape[2])
+        return room, own
 
     def think_of(self, fed_BT: Tensor, backlog_BT: Tensor) -> Tensor:
         """Embeddings of the token fed back and of the queue, (B, T, D)."""
-        return self.token_in(self.mouth.drive(fed_BT)) + self.backlog(backlog_BT)
+        token = self.token_in(self.mouth.drive(fed_BT))
+        if self.config.thinking == "implicit":
+            token = token * (fed_BT != THINK)[..., None]
+        return token + self.backlog(backlog_BT)
 
     def arrange(self, ears: Tensor, own: Tensor, token: Tensor) -> Tensor:
         """Positions of the language model, (B, T * positions, D)."""
         if self.positions == 1:
             return ears + own + token
-        return torch.cat([ears.unflatten(1, (own.shape[1], -1)), own[:, :, None], token[:, :, None]], 2).flatten(1, 2)
+        streams = [ears.unflatten(1, (own.shape[1], -1)), own[:, :, None], token[:, :, None]]
+        return torch.cat(streams if self.config.own_stream else streams[::2], 2).flatten(1, 2)
 
     def hear(self, room_BN: Tensor, own_BN: Tensor) -> tuple[Tensor, Tensor]:
         """Encoder frames of whole conversations, and their own log-mel (B, 8 T, num_mels). Args as of `forward`."""
@@ -129,7 +158,11 @@ class DuplexModel(nn.Module):
     def decide(self, frames_BTD: Tensor, own_mel_BTM: Tensor, fed_BT: Tensor, backlog_BT: Tensor,
                offset: int = 0) -> tuple[Tensor, Tensor]:
         """Logits (B, T, V) and hidden states (B, T, D) from what `hear` gives. Other args as of `forward`."""
-        ears, own = self.listen(frames_BTD, own_mel_BTM)
+        said = None
+        if self.reader is not None:
+            with torch.no_grad():  # captions have lessons of their own
+                said = self.encoder.pieces(frames_BTD)
+        ears, own = self.listen(frames_BTD, own_mel_BTM, said)
         x = self.arrange(ears, own, self.think_of(fed_BT, backlog_BT))
         hidden = self.mind(x, offset)[:, self.positions - 1::self.positions]
         return self.mind.logits(hidden), hidden
@@ -158,9 +191,8 @@ class DuplexModel(nn.Module):
         """Rows that have heard nothing and hold no floor."""
         device = self.backlog.weight.device
         integers = {k: torch.zeros(num_rows, dtype=torch.int64, device=device) for k in ("fed", "caption", "seed")}
-        return {"room_mel": self.features.init_state(num_rows), "own_mel": self.features.init_state(num_rows),
-                "encoder": self.encoder.init_state(num_rows), "mind": self.mind.init_state(num_rows),
-                "mouth": self.mouth.init_state(num_rows), **integers,
+        return {"mel": self.features.init_state(num_rows, 2), "encoder": self.encoder.init_state(num_rows),
+                "mind": self.mind.init_state(num_rows), "mouth": self.mouth.init_state(num_rows), **integers,
                 "own": self.backlog.weight.new_zeros(num_rows, self.timebase.block_samples),
                 "speaking": torch.zeros(num_rows, dtype=torch.bool, device=device)}
 
@@ -175,11 +207,8 @@ class DuplexModel(nn.Module):
         """One block of every active row. `unplayed_B`: trailing samples of the last output that never sounded."""
         samples = self.timebase.block_samples
         played = torch.arange(samples, device=room_BN.device)[None] < samples - unplayed_B[:, None]
-        own_audio = state["own"] * played
-        room_mel = self.features.step(room_BN, state["room_mel"], active)
-        own_mel = self.features.step(own_audio, state["own_mel"], active)
-        frames = self.encoder.step(room_mel, own_mel, state["encoder"], active)
-        ears, own = self.listen(frames, own_mel)
+        frames, own_mel, said = self.hear_next(room_BN, state["own"] * played, state, active)
+        ears, own = self.listen(frames, own_mel, said)
         synthesizer, queue = self.mouth.synthesizer, state["mouth"]["queue"]
         waiting, sounding = synthesizer.waiting(queue), synthesizer.sounding(queue)
         backlog = waiting + (MAX_WAITING + 1) * sounding
@@ -201,11 +230,19 @@ class DuplexModel(nn.Module):
             token=token, speaking=speaking, audio=audio, tail=RAMP * cut, stopped=ended.long() + cut.long(),
             unheard=waiting * cut, begun_token=torch.where(cut[:, None], -1, record["begun_token"]),
             begun_at=torch.where(cut[:, None], -1, record["begun_at"]), ended_at=ended_at, ended_cut=ended_cut,
-            caption=self.captions(frames, state, active))
+            caption=self.captions(said, state, active))
+
+    def hear_next(self, room_BN: Tensor, own_BN: Tensor, state: State, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`hear` for the next block, with `caption_logits`."""
+        room_mel, own_mel = self.features.step(torch.stack([room_BN, own_BN], 1), state["mel"], active).unbind(1)
+        frames = self.encoder.step(room_mel, own_mel, state["encoder"], active)
+        return frames, own_mel, self.caption_logits(frames, state, active)
 
     def _choose(self, logits: Tensor, state: State, waiting: Tensor, active: Tensor) -> Tensor:
         """The token of every row among those the grammar allows."""
         scores = logits.masked_fill(~allowed(state["speaking"], waiting, logits.shape[-1]), float("-inf"))
+        if self.config.eagerness:
+            scores[:, START_SPEAK] += self.config.eagerness  # while speaking it is out of the question anyway
         if self.config.temperature > 0:
             noise = _uniform(state["seed"], logits.shape[-1])
             scores = scores / self.config.temperature - torch.log(-torch.log(noise))
@@ -225,13 +262,15 @@ class DuplexModel(nn.Module):
         ended_cut = first & (cut & sounding)[:, None]
         return torch.where(cut[:, None], torch.where(ended_cut, RAMP, -1), ended_at), ended_cut
 
-    def captions(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
-        """Greedy CTC: new ids of this block, -1 where there is none; of pieces where there is such a head, else of
+    def caption_logits(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
+        """What the caption head says of this block, once a block: of pieces where there is such a head, else of
         characters."""
         if self.encoder.pieces is not None:
-            logits = self.encoder.pieces.step(frames, state["encoder"]["pieces"], active)
-        else:
-            logits = self.encoder.captions(frames)
+            return self.encoder.pieces.step(frames, state["encoder"]["pieces"], active)
+        return self.encoder.captions(frames)
+
+    def captions(self, logits: Tensor, state: State, active: Tensor) -> Tensor:
+        """Greedy CTC of `caption_logits`: new ids of this block, -1 where there is none."""
         best = logits.argmax(-1)
         before = torch.cat([state["caption"][:, None], best[:, :-1]], 1)
         write(state["caption"], best[:, -1], active)

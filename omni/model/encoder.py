@@ -3,8 +3,9 @@
 Room and own log-mel (100 Hz) enter together, so that the echo can be subtracted from the first layer on; two causal
 convolutions bring them to 25 Hz, then blocks of depthwise convolution, windowed attention and feed-forward follow
 (the Conformer's parts, arXiv 2005.08100, made causal). A caption head with two character slots a frame is trained by
-CTC; the language model never sees captions. Where the configuration asks for them there are more heads, none of which
-feeds the mind: captions by pieces of words (omni.model.captions), the sounds in each block, speech in each block.
+CTC; the language model never sees these captions. Where the configuration asks for them there are more heads: captions
+by pieces of words (omni.model.captions), the sounds in each block, speech in each block. None of them feeds the mind,
+but for captions by pieces where the model is told to read them (`DuplexConfig.read_pieces`).
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omni.model.captions import PieceCaptions
-from omni.nn.attention import RingAttention
+from omni.nn.activation import gelu
+from omni.nn.attention import Place, RingAttention
 from omni.nn.conv import CausalConv1d
 from omni.nn.state import State
 
@@ -78,16 +80,19 @@ class EncoderBlock(nn.Module):
         """The whole sequence."""
         return self._run(x_BTD, self.depthwise, self.attention)
 
-    def step(self, x_BTD: Tensor, state: State, active: Tensor) -> Tensor:
-        """The next block."""
+    def step(self, x_BTD: Tensor, state: State, active: Tensor, place: Place | None = None) -> Tensor:
+        """The next block; `place` as of the attention's."""
         return self._run(x_BTD, lambda x: self.depthwise.step(x, state["conv"], active),
-                         lambda x: self.attention.step(x, state["attention"], active))
+                         lambda x: self.attention.step(x, state["attention"], active, place))
 
     def _run(self, x: Tensor, convolve, attend) -> Tensor:
-        y = convolve(F.glu(self.gate(self.norm_conv(x)), dim=-1).transpose(1, 2)).transpose(1, 2)
-        x = x + self.dropout(self.mix(F.silu(y)))
-        x = x + self.dropout(attend(self.norm_attention(x)))
-        return x + self.dropout(self.ff_out(F.silu(self.ff_in(self.norm_ff(x)))))
+        y = convolve(F.glu(self.gate(self.norm_conv(x)), dim=-1))
+        x = x + self._dropped(self.mix(F.silu(y)))
+        x = x + self._dropped(attend(self.norm_attention(x)))
+        return x + self._dropped(self.ff_out(F.silu(self.ff_in(self.norm_ff(x)))))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return self.dropout(x) if self.training else x
 
 
 class BlockLogits(nn.Module):
@@ -135,28 +140,29 @@ class Encoder(nn.Module):
         return state
 
     def _centred(self, room_BTM: Tensor, own_BTM: Tensor) -> Tensor:
-        """Both streams as channels (B, 2 num_mels, 4 T), the room about zero with unit variance, own silence zero.
+        """Both streams as channels (B, 4 T, 2 num_mels), the room about zero with unit variance, own silence zero.
 
         Without it the constant of the silent own stream is most of what the first layer sees.
         """
         c = self.config
         room, own = (room_BTM - c.room_mean) * c.room_scale, (own_BTM - c.own_silence) * c.own_scale
-        return torch.cat([room, own], 2).transpose(1, 2)
+        return torch.cat([room, own], 2)
 
     def forward(self, room_BTM: Tensor, own_BTM: Tensor) -> Tensor:
         """The whole conversation from a fresh state."""
-        x = F.gelu(self.stem_1(self._centred(room_BTM, own_BTM)))
-        x = F.gelu(self.stem_2(x)).transpose(1, 2)
+        x = gelu(self.stem_1(self._centred(room_BTM, own_BTM)))
+        x = gelu(self.stem_2(x))
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
 
     def step(self, room_BTM: Tensor, own_BTM: Tensor, state: State, active: Tensor) -> Tensor:
         """One block: 4 * block_frames log-mel frames in, block_frames embeddings out."""
-        x = F.gelu(self.stem_1.step(self._centred(room_BTM, own_BTM), state["stem_1"], active))
-        x = F.gelu(self.stem_2.step(x, state["stem_2"], active)).transpose(1, 2)
+        x = gelu(self.stem_1.step(self._centred(room_BTM, own_BTM), state["stem_1"], active))
+        x = gelu(self.stem_2.step(x, state["stem_2"], active))
+        place = self.blocks[0].attention.place(state["block_0"]["attention"])  # all layers have heard as much
         for i, block in enumerate(self.blocks):
-            x = block.step(x, state[f"block_{i}"], active)
+            x = block.step(x, state[f"block_{i}"], active, place)
         return self.norm(x)
 
     def captions(self, x_BTD: Tensor) -> Tensor:

@@ -35,12 +35,12 @@ def mel_filters(sample_rate_hz: int, n_fft: int, num_mels: int, low_hz: float = 
 
 
 class LogMel(nn.Module):
-    """Samples (B, N), N a multiple of the hop, to log-mel (B, N / hop, num_mels).
+    """Samples (B, ..., N), N a multiple of the hop, to log-mel (B, ..., N / hop, num_mels).
 
     `floor` is the least mel power: 1e-5 lies under all of the agent's own voice, ears take EAR_FLOOR, since a quiet
     talker's consonants lie lower.
 
-    State: `tail` (B, window - hop), the samples before, zeros at the start.
+    State: `tail` (B, ..., window - hop), the samples before, zeros at the start.
     """
 
     def __init__(self, sample_rate_hz: int = 16_000, num_mels: int = 80, window_ms: int = 25, hop_ms: int = 10,
@@ -53,21 +53,21 @@ class LogMel(nn.Module):
         self.register_buffer("filters", torch.from_numpy(mel_filters(sample_rate_hz, n_fft, num_mels)).T.contiguous(),
                              persistent=False)
 
-    def init_state(self, num_rows: int) -> State:
-        """Silence."""
-        return {"tail": self.taper.new_zeros(num_rows, self.window - self.hop)}
+    def init_state(self, num_rows: int, *streams: int) -> State:
+        """Silence, in so many streams a row."""
+        return {"tail": self.taper.new_zeros(num_rows, *streams, self.window - self.hop)}
 
-    def forward(self, x_BN: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """The whole signal, silence before it."""
-        return self._frames(torch.nn.functional.pad(x_BN, (self.window - self.hop, 0)))
+        return self._frames(torch.nn.functional.pad(x, (self.window - self.hop, 0)))
 
-    def step(self, x_BN: Tensor, state: State, active: Tensor) -> Tensor:
+    def step(self, x: Tensor, state: State, active: Tensor) -> Tensor:
         """The next samples of every row."""
-        x = torch.cat([state["tail"], x_BN], dim=1)
-        write(state["tail"], x[:, -(self.window - self.hop):], active)
+        x = torch.cat([state["tail"], x], dim=-1)
+        write(state["tail"], x[..., -(self.window - self.hop):], active)
         return self._frames(x)
 
-    def _frames(self, x_BN: Tensor) -> Tensor:
-        frames = x_BN.unfold(1, self.window, self.hop) * self.taper
-        power = torch.fft.rfft(frames, self.n_fft).abs().square()
+    def _frames(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(x.unfold(-1, self.window, self.hop) * self.taper, self.n_fft)
+        power = spectrum.real.square() + spectrum.imag.square()
         return (torch.clamp(power @ self.filters, min=self.floor).log10() + 2.0) / 3.0

@@ -107,12 +107,12 @@ class Mouth(nn.Module):
         before = torch.cat([state["idle"][:, None], silent[:, :-1]], 1)
         write(state["idle"], silent[:, -1].clamp(max=1 << 20), active)
         gate = (before < _IDLE_FRAMES) | (silent < _IDLE_FRAMES)
-        gate = gate.to(samples.dtype).repeat_interleave(HOP, 1)
-        samples = samples * gate
-        ramp = torch.zeros(samples.shape[1], device=samples.device)
-        ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]
-        samples = torch.where(cut_B[:, None], samples * ramp, samples)
-        reset_rows(state, fresh, cut_B & active)
+        samples = (samples.unflatten(1, (FRAMES, HOP)) * gate[..., None]).flatten(1)
+        if cut_B.is_cuda or cut_B.any():
+            ramp = torch.zeros(samples.shape[1], device=samples.device)
+            ramp[:RAMP] = torch.linspace(1, 0, RAMP + 1, device=samples.device)[1:]
+            samples = torch.where(cut_B[:, None], samples * ramp, samples)
+            reset_rows(state, fresh, cut_B & active)
         for key in ("begun", "ended"):
             frame = record[f"{key}_frame"]
             record[f"{key}_at"] = torch.where(frame >= 0, frame * HOP + DELAY, frame)

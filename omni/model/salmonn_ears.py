@@ -182,14 +182,13 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, x_BTM: Tensor) -> Tensor:
         """The whole signal."""
-        x = F.gelu(self.conv_2(F.gelu(self.conv_1(x_BTM.transpose(1, 2)))))
-        return self.transformer(x.transpose(1, 2))
+        return self.transformer(F.gelu(self.conv_2(F.gelu(self.conv_1(x_BTM)))))
 
     def step(self, x_BTM: Tensor, state: State, active: Tensor) -> Tensor:
         """The next block."""
-        x = F.gelu(self.conv_1.step(x_BTM.transpose(1, 2), state["conv_1"], active))
+        x = F.gelu(self.conv_1.step(x_BTM, state["conv_1"], active))
         x = F.gelu(self.conv_2.step(x, state["conv_2"], active))
-        return self.transformer.step(x.transpose(1, 2), state["transformer"], active)
+        return self.transformer.step(x, state["transformer"], active)
 
 
 class EventEncoder(nn.Module):

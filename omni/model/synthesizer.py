@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omni.model.phones import PHONES
+from omni.nn.activation import Gelu, gelu
 from omni.nn.conv import CausalConv1d
 from omni.nn.state import State, write
 
@@ -76,14 +77,14 @@ class CausalBlock(nn.Module):
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """The whole sequence."""
-        return self._run(x_BTD, self.depthwise(x_BTD.transpose(1, 2)))
+        return self._run(x_BTD, self.depthwise(x_BTD))
 
     def step(self, x_BTD: Tensor, state: State, active: Tensor) -> Tensor:
         """The next frames."""
-        return self._run(x_BTD, self.depthwise.step(x_BTD.transpose(1, 2), state, active))
+        return self._run(x_BTD, self.depthwise.step(x_BTD, state, active))
 
-    def _run(self, x: Tensor, y_BDT: Tensor) -> Tensor:
-        return x + self.down(F.gelu(self.up(self.norm(y_BDT.transpose(1, 2)))))
+    def _run(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + self.down(gelu(self.up(self.norm(y))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,9 @@ class Synthesizer(nn.Module):
 
     `forward` is time-parallel over a known course of the pointer. `step` moves its own. State: `token` (B, 4) int64
     pieces in the queue (-1 none), `drive` (B, 4, D) their vectors, `phones` (B, 4, max_phones) int64 (`ABSENT` after
-    the last), `pointer` (B,) int64 the phone of the current piece, `elapsed` and `due` (B,) int64 frames of it, and the
-    contexts of the blocks.
+    the last), `pointer` (B,) int64 the phone of the current piece, `elapsed` and `due` (B,) int64 frames of it,
+    `window` (B, 2 * CONTEXT + 1) and `place` (B,) int64 as of `Course`, `rate` (B,) at which `due` was told for them (0
+    when they may have changed since), and the contexts of the blocks.
     """
 
     def __init__(self, config: SynthesizerConfig):
@@ -122,10 +124,10 @@ class Synthesizer(nn.Module):
                                                                                        c.max_phones * count)
         self.colour = nn.Linear(c.drive_dim, c.colour_dim)
         self.phone = nn.Embedding(count, c.phone_dim)
-        self.timing = nn.Sequential(nn.Linear(seen + c.colour_dim + 2, c.hidden_dim), nn.GELU(),
-                                    nn.Linear(c.hidden_dim, c.hidden_dim // 2), nn.GELU(),
+        self.timing = nn.Sequential(nn.Linear(seen + c.colour_dim + 2, c.hidden_dim), Gelu(),
+                                    nn.Linear(c.hidden_dim, c.hidden_dim // 2), Gelu(),
                                     nn.Linear(c.hidden_dim // 2, 1))
-        self.enter = nn.Sequential(nn.Linear(seen + c.colour_dim + 7, 2 * c.dim), nn.GELU(),
+        self.enter = nn.Sequential(nn.Linear(seen + c.colour_dim + 7, 2 * c.dim), Gelu(),
                                    nn.Linear(2 * c.dim, c.dim))
         self.blocks = nn.ModuleList(CausalBlock(c.dim, c.kernel) for _ in range(c.num_layers))
         self.norm = nn.LayerNorm(c.dim)
@@ -135,11 +137,13 @@ class Synthesizer(nn.Module):
     def init_state(self, num_rows: int) -> State:
         """An empty queue."""
         device, zeros = self.leave.weight.device, self.leave.weight.new_zeros
-        integers = {k: torch.zeros(num_rows, dtype=torch.int64, device=device) for k in ("pointer", "elapsed", "due")}
+        integers = {k: torch.zeros(num_rows, dtype=torch.int64, device=device)
+                    for k in ("pointer", "elapsed", "due", "place")}
         return {"token": torch.full((num_rows, 4), -1, dtype=torch.int64, device=device),
                 "drive": zeros(num_rows, 4, self.config.drive_dim),
                 "phones": torch.full((num_rows, 4, self.config.max_phones), ABSENT, dtype=torch.int64, device=device),
-                **integers,
+                "window": torch.full((num_rows, 2 * CONTEXT + 1), ABSENT, dtype=torch.int64, device=device),
+                "rate": zeros(num_rows), **integers,
                 **{f"block_{i}": b.init_state(num_rows) for i, b in enumerate(self.blocks)}}
 
     # ---- queue ---------------------------------------------------------------------------------------------------
@@ -161,12 +165,13 @@ class Synthesizer(nn.Module):
         for key, value in (("token", token_B), ("drive", drive_BD), ("phones", self.spelled(drive_BD))):
             mask = here.view(*here.shape, *([1] * (value.dim() - 1)))
             state[key].copy_(torch.where(mask, value[:, None], state[key]))
+        state["rate"].mul_(~rows)
 
     # ---- networks ------------------------------------------------------------------------------------------------
 
     def spelling(self, drive: Tensor) -> Tensor:
         """Logits (..., max_phones, phones + 1) of the phones of driving vectors (..., D); `ABSENT` after the last."""
-        return self.spell_out(F.gelu(self.spell_in(drive))).unflatten(-1, (self.config.max_phones, -1))
+        return self.spell_out(gelu(self.spell_in(drive))).unflatten(-1, (self.config.max_phones, -1))
 
     def spelled(self, drive: Tensor) -> Tensor:
         """Phones (..., max_phones) int64 of driving vectors, at least one."""
@@ -207,51 +212,66 @@ class Synthesizer(nn.Module):
         `begun_frame`, `ended_frame` (B, FRAMES) int64, -1 where nothing happened, and `token` (B, FRAMES) int64, the
         piece that sounds, -1 for none.
         """
-        seen, inputs, begun, ended, sounding = None, [], [], [], []
-        for _ in range(FRAMES):
-            begun_token, has_ended, moved = self._advance(state, active)
-            if seen is None or moved.is_cuda or moved.any():  # a piece may have come in, later only the pointer moves
-                seen = self._look(state, active, rate)
-            window, place, drive, sounds = seen
-            inputs.append((window, drive, place, state["elapsed"].clone(), state["due"].clone(), sounds))
-            begun.append(begun_token)
-            ended.append(has_ended)
-            sounding.append(state["token"][:, CURRENT].clone())
-            state["elapsed"].add_((sounds & active).long())
-        x = self.condition(*(torch.stack(column, 1) for column in zip(*inputs, strict=True)))
+        record = torch.full((len(active), FRAMES, 3), -1, device=active.device)
+        token, elapsed = state["token"].select(1, CURRENT), state["elapsed"]
+        seen, drives, at = [], [], 0
+        while at < FRAMES:
+            moved = self._advance(state, active, record, at)
+            self._look(state, active, rate, moved)
+            passing = (token >= 0) & active
+            run = self._run(state, passing, FRAMES - at)
+            told = torch.stack([state["place"], state["due"], token, elapsed - at * passing, passing], 1)
+            seen.append(torch.cat([state["window"], told], 1).unsqueeze(1).expand(-1, run, -1))
+            drives.append(state["drive"].narrow(1, CURRENT, 1).clone().expand(-1, run, -1))
+            elapsed.add_(run * passing)
+            at += run
+        window, told = torch.cat(seen, 1).split([2 * CONTEXT + 1, 5], 2)
+        place, due, token, elapsed, passing = told.unbind(2)
+        elapsed = elapsed + torch.arange(FRAMES, device=active.device) * passing
+        x = self.condition(window, torch.cat(drives, 1), place, elapsed, due, token >= 0)
         for i, block in enumerate(self.blocks):
             x = block.step(x, state[f"block_{i}"], active)
-        begun_token, has_ended = torch.stack(begun, 1), torch.stack(ended, 1)
-        index = torch.arange(FRAMES, device=x.device)[None]
-        none = torch.full_like(begun_token, -1)
+        begun_token, begun_frame, ended_frame = record.unbind(2)
         return self.leave(self.norm(x)), {
-            "begun_token": begun_token, "begun_frame": torch.where(begun_token >= 0, index, none),
-            "ended_frame": torch.where(has_ended, index, none), "token": torch.stack(sounding, 1)}
+            "begun_token": begun_token, "begun_frame": begun_frame, "ended_frame": ended_frame, "token": token}
 
-    def _advance(self, state: State, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Stay on the phone, or go on to the next one: the piece that begins (-1 none), whether one ends, whether the
-        pointer moves."""
-        token, pointer, elapsed = state["token"], state["pointer"], state["elapsed"]
-        up = (token[:, CURRENT] >= 0) & (elapsed >= state["due"]) & active
-        last = pointer + 1 >= (state["phones"][:, CURRENT] != ABSENT).sum(1)
-        over = up & last
-        advance = (over | (token[:, CURRENT] < 0)) & (token[:, NEXT] >= 0) & active
-        only_over = over & ~advance
-        fresh = advance | only_over
-        if fresh.is_cuda or fresh.any():
-            self._move(state, self.moves[advance * (1 + over.long()) + 3 * only_over])
-        pointer.copy_(torch.where(fresh, 0, pointer + up.long()))
-        moved = fresh | up
-        elapsed.mul_(~moved)
-        return torch.where(advance, token[:, CURRENT], -1), over, moved
+    @staticmethod
+    def _run(state: State, passing: Tensor, most: int) -> int:
+        """How many frames, one at least, go by before time is up for a phone of the rows where any time passes; one on
+        a device, which would have to be waited for."""
+        if passing.is_cuda:
+            return 1
+        left = (state["due"] - state["elapsed"]).tolist()
+        return min([most, *(max(frames, 1) for frames, passes in zip(left, passing.tolist(), strict=True) if passes)])
 
-    def _look(self, state: State, active: Tensor, rate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the pointer sees: window, place, the piece's vector, whether a piece sounds; writes when it is due."""
-        sounds = state["token"][:, CURRENT] >= 0
-        window, place = self._window(state)
-        drive = state["drive"][:, CURRENT].clone()
-        write(state["due"], self.frames(window, drive, place, rate) * sounds, active)
-        return window, place, drive, sounds
+    def _advance(self, state: State, active: Tensor, record_BF3: Tensor, frame: int) -> Tensor:
+        """Stay on the phone, or go on to the next one: whether it has moved, (B,). In the record go the piece that
+        begins, the frame if one begins and the frame if one ends."""
+        token, follows = state["token"].select(1, CURRENT), state["token"].select(1, NEXT) >= 0
+        sounds = token >= 0
+        up, starts = sounds & (state["elapsed"] >= state["due"]) & active, follows & ~sounds & active
+        moved = up | starts
+        if moved.is_cuda or moved.any():
+            over = up & (state["place"] >= 2)
+            fresh = over | starts
+            if fresh.is_cuda or fresh.any():
+                self._move(state, self.moves[starts + over * (3 - follows.long())])
+            state["pointer"].add_(up).mul_(~fresh)
+            state["elapsed"].mul_(~moved)
+            happens = torch.stack([fresh & follows, fresh & follows, over], 1)
+            told = F.pad(token.unsqueeze(1), (0, 2), value=frame)
+            record_BF3.select(1, frame).copy_(torch.where(happens, told, -1))
+        return moved
+
+    def _look(self, state: State, active: Tensor, rate: Tensor, moved: Tensor) -> None:
+        """Write what the pointer sees and when its phone is due, unless all of that is known."""
+        sounds = state["token"].select(1, CURRENT) >= 0
+        anew = moved | (state["rate"] != rate) & sounds & active
+        if anew.is_cuda or anew.any():
+            window, place = self._window(state, sounds)
+            due = self.frames(window, state["drive"].select(1, CURRENT), place, rate) * sounds
+            for key, value in (("window", window), ("place", place), ("due", due), ("rate", rate)):
+                write(state[key], value, active)
 
     @staticmethod
     def _move(state: State, places_B4: Tensor) -> None:
@@ -263,20 +283,17 @@ class Synthesizer(nn.Module):
             value.copy_(padded.gather(1, index))
 
     @staticmethod
-    def _window(state: State) -> tuple[Tensor, Tensor]:
+    def _window(state: State, sounds: Tensor) -> tuple[Tensor, Tensor]:
         """Phones around the pointer, (B, 2 * CONTEXT + 1), and its place in the piece (B,); see `Course`."""
         phones, pointer = state["phones"], state["pointer"]
-        counts = (phones != ABSENT).sum(2)
+        counts, size = (phones != ABSENT).sum(2), phones.shape[2]
         before, count = counts[:, PREVIOUS, None], counts[:, CURRENT, None]
-        at = pointer[:, None] + torch.arange(-CONTEXT, CONTEXT + 1, device=phones.device)[None]
-        size = phones.shape[2]
-        # places in [previous | current | next | absent]
-        index = torch.where(at < 0, before + at, torch.where(at < count, size + at, 2 * size + at - count))
-        known = torch.where(at < 0, before + at >= 0, at - count < counts[:, NEXT, None])
-        flat = phones[:, :AFTER].flatten(1)
-        window = torch.where(known, flat.gather(1, index.clamp(0, 3 * size - 1)), ABSENT)
-        sounds = state["token"][:, CURRENT] >= 0
-        place = (pointer == 0).long() + 2 * (pointer + 1 == counts[:, CURRENT]).long()
+        at = pointer[:, None] + torch.arange(-CONTEXT, CONTEXT + 1, device=phones.device)
+        # places in [absent | previous | current | next]
+        start = torch.where(at < 0, before, torch.where(at < count, size, 2 * size - count)) + CONTEXT
+        line = F.pad(phones[:, :AFTER].flatten(1), (CONTEXT, 0), value=ABSENT)
+        window = line.gather(1, (at + start).clamp(max=line.shape[1] - 1))
+        place = (pointer == 0).long() + 2 * (pointer + 1 == counts[:, CURRENT])
         return window * sounds[:, None], place * sounds
 
 

@@ -57,6 +57,7 @@ class Vocoder(nn.Module):
         generator = torch.Generator().manual_seed(20_251)
         self.register_buffer("table", torch.randn(config.noise_samples, generator=generator), persistent=False)
         self.register_buffer("window", torch.hann_window(2 * HOP), persistent=False)
+        self.register_buffer("ramp", torch.arange(1, HOP + 1) / HOP, persistent=False)
         self.register_buffer("spread", self._spread(), persistent=False)
         fold = torch.zeros(FFT)
         fold[0] = fold[FFT // 2] = 1
@@ -103,23 +104,23 @@ class Vocoder(nn.Module):
 
     def _source(self, frames: Tensor, state: State, active: Tensor) -> Tensor:
         """Pulses and noise for T frames behind the 160 samples before them, and their new state."""
-        B, T, _ = frames.shape
-        pitch = _REFERENCE_HZ * torch.exp2(frames[..., -2].clamp(-2.5, 2.0))
-        voiced = (frames[..., -1] > 0).to(pitch.dtype)
+        T = frames.shape[1]
+        octaves, sounding = frames.narrow(2, self.config.num_mels, 2).unbind(2)
+        pitch = _REFERENCE_HZ * torch.exp2(octaves.clamp(-2.5, 2.0))
+        voiced = (sounding > 0).to(pitch.dtype)
         now = torch.stack([pitch, voiced], 2)
-        past = torch.cat([state["frame"][:, None], now[:, :-1]], 1)
+        last_pitch, last_voiced = torch.cat([state["frame"][:, None], now[:, :-1]], 1).unbind(2)
         # glide from the last pitch, but not from an unvoiced frame's
-        start = torch.where((past[..., 1] > 0) & (past[..., 0] > 0), past[..., 0], pitch)
-        ramp = torch.arange(1, HOP + 1, device=frames.device, dtype=pitch.dtype) / HOP
-        hz = start[..., None] + (pitch - start)[..., None] * ramp
-        turns = (hz.double() / self.config.sample_rate_hz).flatten(1).cumsum(1) + state["phase"][:, None]
-        gain = (past[..., 1:] + (now - past)[..., 1:] * ramp).flatten(1)
-        pulses = _pulse_train(turns, hz.flatten(1), self.config.sample_rate_hz) * gain
-        index = (state["noise"][:, None] + torch.arange(T * HOP, device=frames.device)) % len(self.table)
-        source = torch.cat([state["source"], torch.stack([pulses, self.table[index]], 1)], 2)
+        start = torch.stack([torch.where(last_voiced > 0, last_pitch, pitch), last_voiced], 2)
+        line = start.unsqueeze(3) + (now - start).unsqueeze(3) * self.ramp
+        hz, gain = line.transpose(1, 2).flatten(2).unbind(1)
+        turns = (hz.double() / self.config.sample_rate_hz).cumsum(1) + state["phase"].unsqueeze(1)
+        pulses = _pulse_train(turns, hz, self.config.sample_rate_hz) * gain
+        place = (state["noise"][:, None] + torch.arange(T * HOP + 1, device=frames.device)) % len(self.table)
+        source = torch.cat([state["source"], torch.stack([pulses, self.table[place[:, :-1]]], 1)], 2)
         write(state["frame"], now[:, -1], active)
         write(state["phase"], turns[:, -1] % 1.0, active)
-        write(state["noise"], (state["noise"] + T * HOP) % len(self.table), active)
+        write(state["noise"], place[:, -1], active)
         write(state["source"], source[:, :, -HOP:], active)
         return source
 
@@ -141,10 +142,9 @@ class Vocoder(nn.Module):
 
 def _pulse_train(turns: Tensor, hz: Tensor, sample_rate_hz: int) -> Tensor:
     """Sum of all harmonics below 7.6 kHz in closed form (the Dirichlet kernel), of unit power; turns in float64."""
-    num = torch.floor(0.475 * sample_rate_hz / hz.clamp(min=20.0))
-    half = (turns % 1.0) * math.pi
+    even = 2 * torch.floor(0.475 * sample_rate_hz / hz.clamp(min=20.0))
+    odd, half = even.double() + 1, turns.frac() * math.pi
     sine = torch.sin(half)
     small = sine.abs() < 1e-6
-    kernel = torch.sin((2 * num + 1).double() * half) / torch.where(small, torch.ones_like(sine), sine)
-    kernel = torch.where(small, (2 * num + 1).double(), kernel)
-    return ((kernel - 1) / 2 * torch.sqrt(2 / num)).to(hz.dtype)
+    kernel = torch.where(small, odd, torch.sin(odd * half) / sine.masked_fill(small, 1.0))
+    return ((kernel - 1) * even.rsqrt()).to(hz.dtype)

@@ -12,6 +12,7 @@ float32. Missing, extra and mis-shaped tensors are errors that name the tensor.
 """
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -48,7 +49,7 @@ def save_model(model: DuplexModel, folder: Path, int8: bool = True) -> None:
         else:
             tensors[name] = value.detach().contiguous().clone()
     save_file(tensors, folder / "model.safetensors")
-    text = yaml.safe_dump(base_config.to_plain(model.config), sort_keys=False)
+    text = yaml.safe_dump(base_config.to_plain(replace(model.config, eagerness=0.0)), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     model.pieces.save(folder / "pieces.json")
     if model.vocabulary is not None:
@@ -59,10 +60,13 @@ def load_model(name: str | Path = "tiny", device: str = "cpu") -> DuplexModel:
     """Load weights by the name of a shipped model or by folder, in eval mode.
 
     Raises:
-        WeightsError: there are no such weights, a file of theirs is missing, or a tensor does not fit.
+        WeightsError: there are no such weights, a file of theirs is missing, a tensor does not fit, or they are biased
+            (`eagerness`), which nothing that is served may be.
     """
     folder = folder_of(name)
     config = base_config.load(DuplexConfig, folder / "config.yaml")
+    if config.eagerness:
+        raise WeightsError(f"config.yaml of {folder.name} has an eagerness; only an evaluation gives a model one")
     model = DuplexModel(config, Pieces.load(folder / "pieces.json"), _vocabulary(config, folder))
     try:
         stored = load_file(folder / "model.safetensors")

@@ -16,8 +16,8 @@ FEW = 16  # outputs in time, over all rows
 class CausalConv1d(nn.Module):
     """Convolution whose output t sees inputs up to (t + 1) * stride - 1.
 
-    Shapes: x (B, C_in, T) with T a multiple of stride; output (B, C_out, T / stride).
-    State: `context` (B, C_in, kernel - stride), zeros at the start, which is what `forward` pads with.
+    Shapes: x (B, T, C_in) with T a multiple of stride; output (B, T / stride, C_out).
+    State: `context` (B, kernel - stride, C_in), zeros at the start, which is what `forward` pads with.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1):
@@ -32,28 +32,29 @@ class CausalConv1d(nn.Module):
 
     def init_state(self, num_rows: int) -> State:
         """Zeros, as the padding of `forward`."""
-        return {"context": self.weight.new_zeros(num_rows, self.in_channels, self.context)}
+        return {"context": self.weight.new_zeros(num_rows, self.context, self.in_channels)}
 
-    def forward(self, x_BCT: Tensor) -> Tensor:
+    def forward(self, x_BTC: Tensor) -> Tensor:
         """The whole sequence from a fresh state."""
-        return F.conv1d(F.pad(x_BCT, (self.context, 0)), self.weight, self.bias, self.stride, groups=self.groups)
+        return self._many(F.pad(x_BTC.transpose(1, 2), (self.context, 0)))
 
-    def step(self, x_BCT: Tensor, state: State, active: Tensor) -> Tensor:
+    def step(self, x_BTC: Tensor, state: State, active: Tensor) -> Tensor:
         """The next T inputs of every row; rows that are not active keep their context."""
-        x = torch.cat([state["context"], x_BCT], dim=2)
+        B, T, _ = x_BTC.shape
+        x_BTC = torch.cat([state["context"], x_BTC], 1)
         if self.context:
-            write(state["context"], x[:, :, -self.context:], active)
-        num_outputs = len(x) * (x_BCT.shape[2] // self.stride)
-        if x.is_cuda or num_outputs > FEW or not self.known:
-            return F.conv1d(x, self.weight, self.bias, self.stride, groups=self.groups)
-        return self._few(x)
+            write(state["context"], x_BTC.narrow(1, T, self.context), active)
+        if x_BTC.is_cuda or B * T // self.stride > FEW or not self.known:
+            return self._many(x_BTC.transpose(1, 2))
+        return self._few(x_BTC)
 
-    def _few(self, x_BCT: Tensor) -> Tensor:
-        """The same as matrix products: for a handful of outputs a CPU's convolution spends five times as long on its
+    def _many(self, x_BCT: Tensor) -> Tensor:
+        return F.conv1d(x_BCT, self.weight, self.bias, self.stride, groups=self.groups).transpose(1, 2)
+
+    def _few(self, x_BTC: Tensor) -> Tensor:
+        """The same by products and sums: for a handful of outputs a CPU's convolution spends five times as long on its
         preparations."""
-        windows = x_BCT.unfold(2, self.weight.shape[2], self.stride)    # (B, C, T, kernel)
-        B, C, T, K = windows.shape
+        windows = x_BTC.unfold(1, self.weight.shape[2], self.stride)    # (B, T, C, kernel)
         if self.groups == 1:
-            return F.linear(windows.transpose(1, 2).flatten(2), self.weight.flatten(1), self.bias).transpose(1, 2)
-        y = torch.bmm(windows.transpose(0, 1).reshape(C, B * T, K), self.weight.transpose(1, 2))
-        return y.view(C, B, T).transpose(0, 1) + self.bias[:, None]
+            return F.linear(windows.flatten(2), self.weight.flatten(1), self.bias)
+        return (windows.transpose(2, 3) * self.weight.permute(1, 2, 0)).sum(2) + self.bias

@@ -33,9 +33,14 @@ def expand_mask(active: Tensor, like: Tensor) -> Tensor:
     return active.view(-1, *([1] * (like.dim() - 1)))
 
 
+def everyone(active: Tensor) -> bool:
+    """Whether every row is known to be active; on a device, which would have to be waited for, none ever is."""
+    return not active.is_cuda and all(active.tolist())
+
+
 def write(target: Tensor, value: Tensor, active: Tensor) -> None:
     """Overwrite the active rows of `target` in place."""
-    target.copy_(torch.where(expand_mask(active, target), value, target))
+    target.copy_(value if everyone(active) else torch.where(expand_mask(active, target), value, target))
 
 
 def reset_rows(state: State, fresh: State, rows: Tensor) -> None:

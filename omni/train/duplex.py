@@ -9,6 +9,7 @@ that they read. Heads for sounds and speech have no lessons here: they are held 
 import copy
 import random
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from omni.base.config import LATER
 from omni.base.errors import ConfigError, WeightsError
 from omni.data import skills
 from omni.data.numbered import loader
@@ -28,11 +30,16 @@ from omni.model.ears import ears_of_run
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.tokens import Pieces
 from omni.model.weights import load_model, save_model
-from omni.train import loop, stages
+from omni.train import adapters, loop, stages, token_weights
+from omni.train.adapters import LoraSettings
 from omni.train.ears import load_encoder
 from omni.train.ears_losses import ctc
 from omni.train.heads import MindHeads
 from omni.train.loop import LoopConfig
+from omni.train.preference import Preference, PreferenceSettings
+from omni.train.reading import bring_table
+from omni.train.rollouts import Rollouts, RolloutsConfig
+from omni.train.token_weights import LESSONS, TokenWeights
 from omni.train.words import freeze_voice, load_mouth, token_loss
 
 SLOTS = 4  # slots of captions by characters in a block
@@ -46,6 +53,7 @@ class Lesson(nn.Module):
     def __init__(self, model: DuplexModel):
         super().__init__()
         self.model, self.heads, self.frozen = model, MindHeads(model), False
+        self.preference: Preference | None = None
         self._before: list[nn.Module] = []  # in a list, so that it is no part of this module
 
     def freeze_ears(self) -> None:
@@ -77,13 +85,17 @@ class Lesson(nn.Module):
         return losses
 
 
-def losses(lesson: Lesson, batch: dict) -> tuple[Tensor, dict[str, float]]:
-    """Token loss, the losses of the mind's heads and of what the ears are to keep, and CTC on the stretches whose words
-    are known."""
+def losses(lesson: Lesson, batch: dict, told: TokenWeights = LESSONS) -> tuple[Tensor, dict[str, float]]:
+    """Token loss, the losses of the mind's heads and of what the ears are to keep, that of preference where there is
+    one, and CTC on the stretches whose words are known."""
     model, offset = lesson.model, random.randrange(4000)
     frames, own_mel = lesson.hear(batch["room"], batch["own"])
     logits, _ = model.decide(frames, own_mel, batch["fed"], batch["backlog"], offset)
-    loss, parts = token_loss(logits, batch)
+    weight = token_weights.weigh(batch["weight"], batch["target"], told)
+    loss, parts = token_loss(logits, {**batch, "weight": weight})
+    if lesson.preference is not None:
+        preferred, more = lesson.preference(logits, (frames, own_mel) if lesson.frozen else None, batch, offset)
+        loss, parts = loss + preferred, {**parts, **more}
     plan, parts["plan_right"] = lesson.heads.planned(batch["target"])
     parts["plan"] = plan.item()
     loss = loss + PLAN_WEIGHT * plan
@@ -136,6 +148,11 @@ class DuplexStage:
             what `ears` and `voice` bring; the heads of the mind, which weights lack, begin anew then.
         blocks, batch: of a batch; drills: how many of its rows are turn upon turn.
         seed: of the conversations.
+        lora: adapters learn in place of the language model, and are part of it in the end; all of it learns without.
+        token_weights: of the kinds of tokens in the loss.
+        preference: what is right about the floor is preferred to what the mind of `init` would have done as well.
+        rollouts: conversations of the model itself among the lessons.
+        long_share, long_blocks: share of the lessons' batches with fewer and longer rows, and how long those are.
     """
 
     stage: Literal["duplex"]
@@ -153,6 +170,16 @@ class DuplexStage:
     workers: int = 1
     model: DuplexConfig = field(default_factory=DuplexConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    lora: LoraSettings | None = field(default=None, metadata=LATER)
+    token_weights: TokenWeights = field(default_factory=TokenWeights, metadata=LATER)
+    preference: PreferenceSettings | None = field(default=None, metadata=LATER)
+    rollouts: RolloutsConfig = field(default_factory=RolloutsConfig, metadata=LATER)
+    long_share: float = field(default=0.0, metadata=LATER)
+    long_blocks: int = field(default=1_600, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.preference is not None and not self.init:
+            raise ValueError("preference: needs `init`, a mind that has learned to take the floor")
 
 
 def train(stage: DuplexStage) -> None:
@@ -194,10 +221,22 @@ def train(stage: DuplexStage) -> None:
     elif stage.ears or stage.init:
         lesson.remember_ears(loop.own_device(stage.loop.device))
     freeze_voice(model)
+    if stage.preference is not None:
+        lesson.preference = Preference(stage.preference, model, loop.own_device(stage.loop.device))
+    if stage.lora is not None:
+        adapters.adapt(model, stage.lora)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
-                                stage.batch, stage.seed, drills=stage.drills)
-    loop.run(lesson, loader(stream, stage.workers), losses, stage.loop, folder,
-             lr_scale=lambda name: stage.ears_rate if name.startswith("model.encoder.") else 1.0)
+                                stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
+                                long_blocks=stage.long_blocks)
+    batches, rollouts = loader(stream, stage.workers), None
+    if stage.rollouts.share > 0:
+        rollouts = Rollouts(stage.rollouts, Path(stage.bank), stage.seed)
+        batches = rollouts.mixed(batches, model)
+    loop.run(lesson, batches, partial(losses, told=stage.token_weights), stage.loop, folder,
+             lr_scale=lambda name: stage.ears_rate if name.startswith("model.encoder.") else 1.0, also=rollouts)
+    if stage.lora is not None:
+        adapters.merge(model)
+        loop.save(folder / "model.safetensors", dict(lesson.state_dict()))  # plain, for the stages after this one
     save_model(model.cpu(), folder / "weights")
 
 
@@ -207,8 +246,12 @@ def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
     if not (source := stage.ears or stage.init):
         if told.caption_pieces:
             raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `ears` alone")
+        if stage.model.read_pieces:
+            raise ConfigError("model.read_pieces: captions by pieces come with `ears` alone")
         return stage, None
     encoder, vocabulary = ears_of_run(stages.folder_of(source))
+    if stage.model.read_pieces and vocabulary is None:
+        raise ConfigError(f"model.read_pieces: the ears of {source} have no captions by pieces")
     if told not in (EncoderConfig(), encoder):
         raise ConfigError(f"model.encoder: the ears of {source} have other sizes; leave it out")
     return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary
@@ -222,6 +265,7 @@ def _take(lesson: Lesson, folder: Path, leave: tuple[str, ...]) -> None:
         leave = (*leave, "heads.")
     else:
         known = load_file(folder / "model.safetensors")
+    known = bring_table(known, folder, lesson.model)
     missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(leave)}, strict=False)
     for name in (*(n for n in missing if not n.startswith(leave)), *extra):
         raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")

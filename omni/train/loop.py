@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,16 @@ from omni.train import curves
 Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
 Losses = Callable[[nn.Module, object], tuple[Tensor, dict[str, float]]]
 STEPS_PER_LINE = 20
+
+
+class Also(Protocol):
+    """Something besides the model that a run must have again to go on as if it had not stopped."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps of it."""
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Be as it was when a checkpoint kept this; what was not there then is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ def own_device(device: str) -> str:
 
 def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig, folder: Path,
         validate: Callable[[nn.Module], dict[str, float]] | None = None,
-        lr_scale: Callable[[str], float] = lambda name: 1.0) -> None:
+        lr_scale: Callable[[str], float] = lambda name: 1.0, also: Also | None = None) -> None:
     """Train `model` in place until the budget is spent or Ctrl-C; resumes from `folder` if it holds a checkpoint.
 
     The parameters left in `model` are the moving average. `folder` gets model.safetensors (average),
@@ -89,6 +100,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
 
     Args:
         loss_of: the loss to be minimised, a mean over its batch, and parts of it for the log.
+        also: kept in checkpoints beside the model, of the first process.
     """
     config = replace(config, device=own_device(config.device))
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +108,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
     keep_memory()
     team = _Team(config.device)
     model.to(config.device)
-    course = _Course(model, config, folder, lr_scale)
+    course = _Course(model, config, folder, lr_scale, also)
     started, saved = time.monotonic() - course.seconds, time.monotonic()
     log = _Log(folder, config, course) if team.rank == 0 else None
     source: Iterator | None = None
@@ -138,8 +150,9 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
 class _Course:
     """Parameters, moments, average and the number of steps: all that a checkpoint holds."""
 
-    def __init__(self, model: nn.Module, config: LoopConfig, folder: Path, lr_scale: Callable[[str], float]):
-        self.model, self.config = model, config
+    def __init__(self, model: nn.Module, config: LoopConfig, folder: Path, lr_scale: Callable[[str], float],
+                 also: Also | None = None):
+        self.model, self.config, self.also = model, config, also
         self.named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         groups = [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
                   for n, p in self.named]
@@ -198,12 +211,15 @@ class _Course:
         save(folder / "resume.safetensors", {
             **{f"parameter.{n}": p for n, p in self.named}, **moments, **updates,
             **{f"average.{n}": a for n, a in self.average.items()},
+            **{f"also.{n}": t for n, t in (self.also.tensors() if self.also else {}).items()},
             "step": torch.tensor(self.step), "seconds": torch.tensor(self.seconds, dtype=torch.float64)})
         (folder / "progress.json").write_text(json.dumps({"step": self.step, "seconds": self.seconds}))
         save(folder / "model.safetensors", {**dict(self.model.state_dict()), **self.average})
 
     def _load(self, tensors: dict[str, Tensor]) -> None:
         self.step, self.seconds = int(tensors["step"]), float(tensors["seconds"])
+        if self.also is not None:
+            self.also.load({n.removeprefix("also."): t for n, t in tensors.items() if n.startswith("also.")})
         with torch.no_grad():
             for n, p in self.named:
                 p.copy_(tensors[f"parameter.{n}"])

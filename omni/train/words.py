@@ -2,13 +2,15 @@
 
 No sound is made: characters come as a caption head would spell them, with errors, and the connector's character
 embeddings turn them into what the language model hears (so it is for the plain ears, whose connector has some). A
-conversation costs a tenth of one with sound.
+conversation costs a tenth of one with sound. A mind that reads captions by pieces (`model.read_pieces`) is given what
+such a head would say (`omni.data.spelling`), and no characters.
 
 Most rows are drills, exchange upon exchange faster than speech: what is said back, and where in what was heard it
 stands, is learned from many exchanges. Two heads help and are dropped afterwards (`omni.train.heads`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +19,21 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import skills
 from omni.data.numbered import loader
 from omni.data.streams import SLOTS_PER_BLOCK, TextConversations
+from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.ears import ears_of_run
 from omni.model.encoder import EncoderConfig
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
-from omni.train import loop, stages
+from omni.train import loop, stages, token_weights
 from omni.train.heads import MindHeads
 from omni.train.loop import LoopConfig
+from omni.train.token_weights import LESSONS, TokenWeights
 
 HEARD_WEIGHT, PLAN_WEIGHT = 0.5, 0.2
 COPIED_WEIGHT = 1.0  # added to the weight of a piece that is a word heard before
@@ -45,11 +51,11 @@ def token_loss(logits_BTV: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, di
         if where.any():
             parts[name] = losses[where].mean().item()
             parts[f"{name}_right"] = right[where].float().mean().item()
-    return (losses * weight).sum() / weight.sum(), parts
+    return token_weights.mean(losses, weight), parts
 
 
 class Reader(nn.Module):
-    """The duplex model with characters in place of ears, and the heads of its mind."""
+    """The duplex model with characters or pieces in place of ears, and the heads of its mind."""
 
     def __init__(self, model: DuplexModel):
         super().__init__()
@@ -58,9 +64,12 @@ class Reader(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Token logits (B, T, V)."""
         m = self.model
-        spelled = F.one_hot(batch["characters"], NUM_CHARACTERS).float()
-        spelled = m.connector.silence_free(spelled).unflatten(1, (-1, SLOTS_PER_BLOCK)).flatten(2)
-        ears = m.connector.characters(spelled)
+        if m.reader is not None:
+            ears = m.reader.spelled(batch["pieces"])
+        else:
+            spelled = F.one_hot(batch["characters"], NUM_CHARACTERS).float()
+            spelled = m.connector.silence_free(spelled).unflatten(1, (-1, SLOTS_PER_BLOCK)).flatten(2)
+            ears = m.connector.characters(spelled)
         x = m.arrange(ears, torch.zeros_like(ears), m.think_of(batch["fed"], batch["backlog"]))
         offset = int(torch.randint(0, 4000, ())) if self.training else 0
         return m.mind.logits(m.mind(x, offset)[:, m.positions - 1::m.positions])
@@ -84,10 +93,11 @@ def load_mouth(model: DuplexModel, folder: Path) -> None:
     model.mouth.load_state_dict({k.removeprefix("mouth."): v for k, v in tensors.items() if k.startswith("mouth.")})
 
 
-def losses(reader: Reader, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+def losses(reader: Reader, batch: dict[str, Tensor], told: TokenWeights = LESSONS) -> tuple[Tensor, dict[str, float]]:
     """Token loss with more weight on what is said back, and the heads' losses."""
     back, logits = copied(batch), reader(batch)
-    loss, parts = token_loss(logits, {**batch, "weight": batch["weight"] + COPIED_WEIGHT * back})
+    weight = token_weights.weigh(batch["weight"], batch["target"], told)
+    loss, parts = token_loss(logits, {**batch, "weight": weight + COPIED_WEIGHT * back})
     if back.any():
         parts["copied_right"] = (logits.argmax(-1) == batch["target"])[back].float().mean().item()
     named, parts["heard_right"] = reader.heads.named(batch["heard"])
@@ -101,6 +111,9 @@ class WordsStage:
         voice: folder of a run of the voice, whose mouth and embedding table are taken.
         out: folder of the run.
         blocks, batch: of a batch; drills: how many of its rows are fast drills.
+        captions: folder of a run of ears, or weights by name or folder, whose captions by pieces the mind learns to
+            read; needed with `model.read_pieces`, whose ears' sizes come from there too.
+        token_weights: of the kinds of tokens in the loss.
     """
 
     stage: Literal["words"]
@@ -113,26 +126,50 @@ class WordsStage:
     workers: int = 1
     model: DuplexConfig = field(default_factory=DuplexConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    captions: str | None = field(default=None, metadata=LATER)
+    token_weights: TokenWeights = field(default_factory=TokenWeights, metadata=LATER)
 
 
 def train(stage: WordsStage) -> None:
     """Train the mind on text.
 
     Raises:
-        ConfigError: the model has ears that characters cannot stand in for, or that bring captions of their own.
+        ConfigError: the model has ears that text cannot stand in for, or `captions` does not go with them.
+        WeightsError: `captions` names nothing that has ears.
     """
-    if not isinstance(stage.model.encoder, EncoderConfig):
-        raise ConfigError("model.encoder: characters can stand in for the plain ears alone; leave `kind` out")
-    if stage.model.encoder.caption_pieces:
-        raise ConfigError("model.encoder.caption_pieces: captions by pieces come with ears, which nobody has here")
-    folder = stages.begin(stage, [Path(stage.voice) / "model.safetensors"])
+    stage, vocabulary = _with_captions(stage)
+    spelled = [stages.folder_of(stage.captions) / CAPTIONS_FILE] if stage.captions else []
+    folder = stages.begin(stage, [Path(stage.voice) / "model.safetensors", *spelled])
     torch.manual_seed(stage.seed)
     pieces = Pieces(skills.vocabulary())
-    model = DuplexModel(stage.model, pieces)
+    model = DuplexModel(stage.model, pieces, vocabulary)
+    if vocabulary is not None:
+        vocabulary.save(folder / CAPTIONS_FILE)
+        nn.init.zeros_(model.connector.characters.weight)  # nobody teaches these here: nothing, rather than noise
     load_mouth(model, Path(stage.voice))
     freeze_voice(model)
     for part in (model.encoder, model.own_in):
         for p in part.parameters():
             p.requires_grad_(False)
-    texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills)
-    loop.run(Reader(model), loader(texts, stage.workers), losses, stage.loop, folder)
+    texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills, vocabulary)
+    loss_of = partial(losses, told=stage.token_weights)
+    loop.run(Reader(model), loader(texts, stage.workers), loss_of, stage.loop, folder)
+
+
+def _with_captions(stage: WordsStage) -> tuple[WordsStage, Vocabulary | None]:
+    """The stage with the ears' sizes that go with its captions, and what those are made of."""
+    told = stage.model.encoder
+    if not isinstance(told, EncoderConfig):
+        raise ConfigError("model.encoder: text can stand in for the plain ears alone; leave `kind` out")
+    if stage.model.read_pieces != (stage.captions is not None):
+        raise ConfigError("captions and model.read_pieces: a mind reads captions by pieces with both, or with neither")
+    if stage.captions is None:
+        if told.caption_pieces:
+            raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `captions` alone")
+        return stage, None
+    encoder, vocabulary = ears_of_run(stages.folder_of(stage.captions))
+    if vocabulary is None or not isinstance(encoder, EncoderConfig):
+        raise ConfigError(f"captions: the ears of {stage.captions} have no captions by pieces")
+    if told not in (EncoderConfig(), encoder):
+        raise ConfigError(f"model.encoder: the ears of {stage.captions} have other sizes; leave it out")
+    return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary

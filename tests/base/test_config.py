@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from omni.base.config import build, data_path, fingerprint, load, nearest, to_plain
+from omni.base.config import LATER, build, data_path, fingerprint, load, nearest, to_plain
 from omni.base.errors import ConfigError
 
 
@@ -109,3 +109,20 @@ def test_nearest_lists_what_is_valid_when_nothing_is_near():
 def test_the_projects_own_files_are_found():
     for folder in ("client", "protocol", "configs"):
         assert data_path(folder).is_dir(), folder
+
+
+def test_a_field_that_came_later_moves_no_hash_until_it_is_used():
+    @dataclass(frozen=True)
+    class Before:
+        count: int = 1
+
+    @dataclass(frozen=True)
+    class Now:
+        count: int = 1
+        rate: float = field(default=0.5, metadata=LATER)
+        inner: Before = field(default_factory=Before, metadata=LATER)
+
+    assert to_plain(Now()) == {"count": 1} and fingerprint(Now()) == fingerprint(Before())
+    assert fingerprint(Now(rate=0.6)) != fingerprint(Now())
+    assert to_plain(Now(inner=Before(2))) == {"count": 1, "inner": {"count": 2}}
+    assert build(Now, to_plain(Now(rate=0.6))) == Now(rate=0.6)

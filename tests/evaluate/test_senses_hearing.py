@@ -9,8 +9,9 @@ import torch
 
 from omni.audio.files import write_wav
 from omni.audio.mixing import active_level
-from omni.data import held_out
+from omni.data import held_out, skills
 from omni.data.recordings import Recording
+from omni.data.skills.talk import Memory
 from omni.evaluate.metrics.metric import ratio
 from omni.evaluate.senses import captions, sounds, stimuli
 from omni.evaluate.senses.goals import GOALS, Row, by_case, measured
@@ -111,9 +112,14 @@ def test_errors_are_in_words_without_case():
 
 
 def test_the_worlds_texts_are_half_of_wordings_that_no_lesson_has():
-    found = captions.texts(40, 0)
-    assert len(found) == 40 and found == captions.texts(40, 0) != captions.texts(40, 1)
-    assert sum(text in held_out.wordings() for text in found) == 20
+    """Of these, half are of the held-out sets, half of what the skills keep from their lessons, each in turn."""
+    apart, own = found = captions.texts(80, 0)
+    assert len(apart) == len(own) == 40 and found == captions.texts(80, 0) != captions.texts(80, 1)
+    assert [text in held_out.wordings() for text in apart] == [True, False] * 20
+    assert not any(text in held_out.wordings() for text in own)
+    drawn = {name: {skills.ask(random.Random(i), Memory(), name).user for i in range(300)} for name in skills.names()}
+    assert not set(apart) & set().union(*drawn.values()) and len(set(apart[1::2])) > 15
+    assert [len(texts) for texts in captions.texts(1, 0)] == [1, 0]
 
 
 def test_noise_is_scaled_by_the_loudest_frames():

@@ -2,6 +2,7 @@
 
 import random
 import re
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,15 +10,17 @@ import tiny
 import torch
 from conftest import need
 
-from omni.data import skills
+from omni.base.errors import OmniError
 from omni.data.flite import Flite
 from omni.data.speaker import BLOCK, VoiceSpeaker
 from omni.evaluate import voice
 from omni.evaluate.recogniser import LETTERS, Recogniser
 from omni.evaluate.senses import compute, grammar, seams, vocoder
+from omni.evaluate.senses.replies import replies, sayable
 from omni.evaluate.senses.subject import EARS, MIND, VOICE, Subject
 from omni.evaluate.senses.talker import Said, Talker
 from omni.model.duplex import DuplexModel
+from omni.model.tokens import Pieces
 from omni.model.weights import load_model
 
 TEXT = "one two three, four."
@@ -103,21 +106,36 @@ def test_a_block_costs_what_the_clock_says(model):
 
 
 def test_the_grammars_take_every_reply_and_nothing_else():
-    """Each JSGF as a regular expression over plain words."""
-    rules = {kind: _regular(rule) for kind, rule in grammar.world().items()}
-    rng, seen = random.Random(0), set()
-    for _ in range(600):
-        exchange = skills.exchange(rng)
-        kind = grammar.kind_of(exchange.reply, exchange.skill)
-        said = grammar.plain(exchange.reply)
-        if kind == "letters":
-            said = " ".join(f"letter_{letter}" for letter in said.split())
-        assert rules[kind].fullmatch(said + " "), exchange
+    """Each JSGF as a regular expression over words."""
+    rules, seen = {kind: _regular(rule) for kind, rule in grammar.world().items()}, set()
+    for reply, skill in islice(replies(random.Random(0)), 2000):
+        kind = grammar.kind_of(reply, skill)
+        assert rules[kind].fullmatch(grammar.spoken(reply) + " "), (kind, skill, reply)
         seen.add(kind)
     assert seen == set(rules)
-    for kind, wrong in {"order": "okay a espresso", "sum": "two plus two is", "digits": "ten", "letters": "letter_a b",
-                        "count": "one plus", "sentences": "once upon a lamp"}.items():
-        assert not rules[kind].fullmatch(wrong + " ")
+    for kind, wrong in {
+            "order": "okay a espresso", "drink": "a one what drink would you like", "menu": "latte and tea",
+            "sum": "two plus two is", "digits": "ten", "letters": "letter_a b", "code": "letter_a ten",
+            "date": "the thirty second of may", "count": "one plus", "fact": "it is a paris",
+            "memory": "your favourite colour is dog", "sounds": "i hear a piano",
+            "sentences": "once upon a lamp"}.items():
+        assert not rules[kind].fullmatch(wrong + " "), wrong
+
+
+def test_letters_in_a_reply_are_names_of_letters():
+    assert grammar.spoken("A, four B. it is a calf?") == "letter_a four letter_b it is a calf"
+
+
+def test_what_the_voice_has_no_pieces_for_is_not_said():
+    pieces = Pieces(["five", "six", "seven", "is", "plus"])
+    for text in islice(sayable(random.Random(0), pieces), 30):
+        assert text and pieces.knows(text)
+    nothing = Pieces([])
+    nothing.knows = lambda text: False
+    with pytest.raises(OmniError, match="none of the world's replies"):
+        next(sayable(random.Random(0), nothing))
+    with pytest.raises(OmniError, match="hardly any"):
+        voice.world(nothing, 2)
 
 
 def _regular(rule: str) -> re.Pattern:

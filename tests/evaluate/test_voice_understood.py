@@ -6,16 +6,28 @@ from conftest import need
 
 from omni import cli
 from omni.audio.files import read_mono
+from omni.data import skills
 from omni.evaluate import voice
+from omni.model.tokens import Pieces
+from omni.model.weights import folder_of
 
 
 def test_texts_are_the_same_for_everybody_and_names_are_spelled():
-    found = voice.texts()
+    pieces = Pieces(skills.vocabulary())
+    found = voice.texts(pieces)
     assert {kind: len(texts) for kind, texts in found.items()} == {"world": 72, "random": 24, "names": 24}
-    assert found == voice.texts() and {rule for texts in found.values() for rule, _ in texts} <= set(voice.grammars())
+    assert found == voice.texts(pieces)
+    assert {rule for texts in found.values() for rule, _ in texts} <= set(voice.grammars())
     assert all(len(set(voice.plain(text).split())) == 6 for _, text in found["random"])
     assert all(len(word) == 1 for _, text in found["names"] for word in voice.plain(text).split())
     assert all(len(text.split()) <= 40 for _, text in found["world"])
+
+
+def test_a_voice_of_an_older_world_says_what_it_has_words_for():
+    new, old = Pieces(skills.vocabulary()), Pieces.load(folder_of("tiny") / "pieces.json")
+    (everything, none), (some, share) = voice.world(new), voice.world(old)
+    assert len(everything) == len(some) == 72 and none == 0.0 and (share > 0) == (not old.knows(" ".join(new.words)))
+    assert all(old.knows(text) for texts in voice.texts(old).values() for _, text in texts)
 
 
 def test_the_voice_is_measured_beside_its_teacher(tmp_path, monkeypatch, capsys):
@@ -23,7 +35,7 @@ def test_the_voice_is_measured_beside_its_teacher(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(voice.measure, "__defaults__", (None, 2))
     assert cli.main(["evaluate", "voice", "--out", str(tmp_path)]) == 0
     report = json.loads((tmp_path / "voice.json").read_text())
-    assert len(report.pop("weights")) == len(report.pop("config")) == 16
+    assert len(report.pop("weights")) == len(report.pop("config")) == 16 and 0 <= report.pop("left_out") < 1
     for kind in ("world", "random", "names"):
         agent, teacher, beyond = (report[kind][name] for name in ("agent", "teacher", "beyond"))
         assert agent["words"] == teacher["words"] == beyond["words"] > 5

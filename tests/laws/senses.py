@@ -41,4 +41,9 @@ MODULES = {
     "PieceCaptions": lambda: Plain(tiny.randomise(PieceCaptions(8, 6, 2, 5)), longest=5, units=16, shape=(1, 8)),
     "Encoder, every head": lambda: Senses(tiny.randomise(Encoder(tiny.SENSES)), **MELS),
     "DuplexModel, every head": lambda: WholeSenses(tiny.duplex(seed=0, encoder=tiny.SENSES), units=16),
+    "DuplexModel, reads its captions": lambda: WholeSenses(
+        tiny.duplex(seed=12, encoder=tiny.SENSES, switches={"read_pieces": True}), units=16),
+    "DuplexModel, implicit and without own stream": lambda: WholeSenses(
+        tiny.duplex("interleaved", seed=11, encoder=tiny.SENSES,
+                    switches={"read_pieces": True, "thinking": "implicit", "own_stream": False}), units=16),
 }

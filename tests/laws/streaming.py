@@ -84,14 +84,6 @@ class Plain(Streaming):
         return y.unflatten(1, (units, -1))
 
 
-class Convolution(Plain):
-    def pack(self, x):
-        return x.flatten(1, 2).transpose(1, 2)
-
-    def unpack(self, y, units):
-        return y.transpose(1, 2).unflatten(1, (units, -1))
-
-
 class Ears(Plain):
     def forward(self, inputs):
         return self._out(self.module(*self._split(inputs)), inputs)
@@ -248,11 +240,11 @@ def _dim(units: int, *shape: int) -> dict:
 # name -> a fresh module; windows are small, so that a run of `units` goes past two wraps of each ring
 MODULES = {
     "LogMel": lambda: Plain(LogMel(num_mels=tiny.MELS), longest=5, **_dim(12, 160)),
-    "CausalConv1d": lambda: Convolution(tiny.randomise(CausalConv1d(4, 6, 5)), longest=5, **_dim(12, 1, 4)),
-    "CausalConv1d, stride": lambda: Convolution(tiny.randomise(CausalConv1d(4, 6, 5, stride=2, groups=2)), longest=5,
-                                                **_dim(12, 2, 4)),
-    "CausalConv1d, no context": lambda: Convolution(tiny.randomise(CausalConv1d(4, 6, 2, stride=2)), longest=5,
-                                                    **_dim(12, 2, 4)),
+    "CausalConv1d": lambda: Plain(tiny.randomise(CausalConv1d(4, 6, 5)), longest=5, **_dim(12, 1, 4)),
+    "CausalConv1d, stride": lambda: Plain(tiny.randomise(CausalConv1d(4, 6, 5, stride=2, groups=2)), longest=5,
+                                          **_dim(12, 2, 4)),
+    "CausalConv1d, no context": lambda: Plain(tiny.randomise(CausalConv1d(4, 6, 2, stride=2)), longest=5,
+                                              **_dim(12, 2, 4)),
     "RingAttention": lambda: Plain(tiny.randomise(RingAttention(16, 2, window=4, block=2)), **_dim(9, 2, 16)),
     "RingAttention, block of window": lambda: Plain(tiny.randomise(RingAttention(16, 2, window=2, block=2)),
                                                     **_dim(7, 2, 16)),

@@ -98,7 +98,7 @@ def test_it_hears_of_its_own_voice_what_sounded(model):
     state = model.init_state(1)
     state["own"].copy_(torch.arange(1280.0) + 1)
     model.step(torch.zeros(1, 1280), torch.tensor([300]), ON, state)
-    own = heard[1][0]
+    own = heard[0][0, 1]
     assert (own[980:] == 0).all() and torch.equal(own[:980], torch.arange(980.0) + 1)
 
 

@@ -46,3 +46,46 @@ def test_shapes_that_cannot_work_are_refused():
     module = RingAttention(16, 2, window=4, block=2)
     with pytest.raises(ValueError, match="2 frames"):
         module.step(torch.zeros(1, 3, 16), module.init_state(1), torch.ones(1, dtype=torch.bool))
+
+
+def test_a_place_told_by_the_caller_is_the_one_it_finds_itself():
+    """Layers that have heard as much share it: same outputs, same rings, bit for bit, whatever the rows' counts."""
+    torch.manual_seed(0)
+    module, x = RingAttention(16, 2, window=4, block=2), torch.randn(3, 18, 16)
+    alone, told = module.init_state(3), module.init_state(3)
+    with torch.no_grad():
+        for i, chunk in enumerate(x.split(2, 1)):
+            active = torch.tensor([True, i % 2 == 0, i > 4])
+            place = module.place(told)
+            assert torch.equal(module.step(chunk, alone, active), module.step(chunk, told, active, place))
+            assert all(torch.equal(alone[key], told[key]) for key in alone)
+
+
+def test_a_place_goes_round_the_ring_of_its_own_row_and_sees_what_was_written():
+    module = RingAttention(16, 2, window=4, block=2)     # six slots
+    state = module.init_state(2)
+    state["count"].copy_(torch.tensor([0, 10]))
+    place = module.place(state)
+    assert place.slots.tolist() == [0, 1, 6 + 4, 6 + 5]
+    assert (place.mask[:, 0, 0] == 0).tolist() == [[True, True, False, False, False, False], [True] * 6]
+    cos, sin = place.cos[:, :, 0, 0], place.sin[:, :, 0, 0]
+    assert torch.equal(cos[..., :4], cos[..., 4:]) and torch.equal(sin[..., :4], -sin[..., 4:])
+    assert (cos[0, 0] == 1).all() and (sin[0, 0] == 0).all(), "position 0 turns nothing"
+    torch.testing.assert_close(cos.square() + sin.square(), torch.ones(2, 2, 8))
+
+
+def test_a_step_turns_and_writes_what_forward_looks_at():
+    """The ring holds keys and values of the last window and block, and of rows that are away what it held."""
+    torch.manual_seed(0)
+    module, x = RingAttention(16, 2, window=4, block=2), torch.randn(2, 16, 16)
+    state = module.init_state(2)
+    with torch.no_grad():
+        for i, chunk in enumerate(x.split(2, 1)):
+            module.step(chunk, state, torch.tensor([True, i < 3]))
+        _, keys, values = module._project(x, torch.arange(16)[None])
+    assert state["count"].tolist() == [16, 6]
+    for row, heard in ((0, range(10, 16)), (1, range(6))):
+        for at in heard:
+            key, value = state["ring"][row, at % 6]
+            torch.testing.assert_close(key, keys[row, :, at], rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(value, values[row, :, at], rtol=1e-5, atol=1e-6)

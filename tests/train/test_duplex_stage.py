@@ -1,6 +1,7 @@
 """Ears and mind together: each loss reaches what it should teach, and what earlier stages learned is taken whole."""
 
 import copy
+import json
 import random
 
 import pytest
@@ -14,7 +15,7 @@ from omni.base.config import to_plain
 from omni.cli import main
 from omni.data import skills
 from omni.data.numbered import Numbered
-from omni.model.captions import CAPTIONS_FILE
+from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.duplex import DuplexModel
 from omni.model.encoder import Encoder, caption_ids
 from omni.model.salmonn_ears import SalmonnConfig, SalmonnEncoder, TransformerConfig
@@ -225,7 +226,73 @@ def test_a_mind_that_lacks_a_part_is_refused(room, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("key, told", [("model.encoder.kind=salmonn", "plain ears alone"),
-                                       ("model.encoder.caption_pieces=9", "captions by pieces come with ears")])
+                                       ("model.encoder.caption_pieces=9", "captions by pieces come with `captions`")])
 def test_a_mind_that_reads_has_no_ears_of_other_kinds(key, told, tmp_path, capsys):
     assert main(["train", "tiny/words", "--out", str(tmp_path / "run"), "--set", key]) == 2
     assert told in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+# ---- adapters, captions that are read, preference --------------------------------------------------------------------
+
+LEARNING = {"steps": 4, "threads": 1, "lr": 0.01, "warmup": 1}
+
+
+def _switched(**fields) -> dict:
+    return {**{k: v for k, v in to_plain(tiny.duplex().config).items() if k != "encoder"}, **fields}
+
+
+def test_adapters_go_on_bit_for_bit_and_leave_a_plain_model(room, tmp_path, monkeypatch):
+    settings = {"lora": {"rank": 2, "dropout": 0.1}, "ears_rate": 0, "loop": LEARNING}
+    assert room(out="straight", **settings) == 0
+    plain = duplex.loader
+
+    def stopping(stream, workers):
+        def batches(first, every):
+            for number, batch in enumerate(plain(stream, workers)(first, every), first):
+                if number == 2:
+                    raise KeyboardInterrupt
+                yield batch
+        return batches
+
+    with monkeypatch.context() as patch:
+        patch.setattr(duplex, "loader", stopping)
+        assert room(out="halted", **settings) == 0
+    assert json.loads((tmp_path / "halted" / "progress.json").read_text())["step"] == 2
+    assert room(out="halted", **settings) == 0
+    first, second, mind = (load_file(tmp_path / name / "model.safetensors") for name in ("straight", "halted", "words"))
+    assert first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+    assert not [n for n in first if "lora" in n or "base_layer" in n]
+    moved = {n.removesuffix(".weight").split(".")[-1] for n in first
+             if n.startswith("model.mind.") and not torch.equal(first[n], mind[n])}
+    assert moved == {"q_proj", "v_proj"}
+    assert room(ears=None, words=None, init="halted", out="next") == 0, "the next stage finds what it expects"
+    assert load_model(tmp_path / "halted" / "weights").config == load_model(tmp_path / "straight" / "weights").config
+
+
+def test_a_mind_that_read_no_captions_learns_to_without_forgetting(room, tmp_path):
+    assert room() == 0
+    assert room(ears=None, words=None, init="run", out="reads", model=_switched(read_pieces=True)) == 0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "reads"))
+    assert not second["model.reader.table"].any() and all(torch.equal(second[n], first[n]) for n in first)
+    path = tmp_path / "reads" / "model.safetensors"
+    save_file({**second, "model.reader.table": torch.randn(len(tiny.VOCABULARY), tiny.WIDTH)}, path)
+    table = load_file(path)["model.reader.table"]
+    turned = Vocabulary(tiny.VOCABULARY.pieces[::-1])
+    turned.save(tmp_path / "ears" / CAPTIONS_FILE)
+    assert room(words=None, init="reads", out="other", model=_switched(read_pieces=True)) == 0
+    assert torch.equal(load_file(tmp_path / "other" / "model.safetensors")["model.reader.table"], table.flip(0))
+    assert room(ears="plain", model=_switched(read_pieces=True), out="deaf") == 2
+
+
+def test_preference_needs_a_mind_and_leaves_other_lessons_as_they_are(room, tmp_path, capsys):
+    assert room(preference={"weight": 1.0}) == 2
+    assert "preference: needs `init`" in capsys.readouterr().err
+    assert room(ears_rate=0) == 0
+    settings = {"ears": None, "words": None, "init": "run", "loop": LEARNING, "ears_rate": 0}
+    for name, told in (("none", None), ("zero", {"weight": 0}), ("some", {"weight": 1.0})):
+        assert room(out=name, preference=told, **settings) == 0
+    none, zero, some = (load_file(tmp_path / n / "model.safetensors") for n in ("none", "zero", "some"))
+    assert all(torch.equal(none[n], zero[n]) for n in none), "what it is compared with is the same training without"
+    assert any(not torch.equal(none[n], some[n]) for n in none)
+    log = json.loads((tmp_path / "zero" / "log.jsonl").read_text().splitlines()[-1])
+    assert "preference" in log and "gained_start" in log

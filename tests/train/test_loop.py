@@ -102,6 +102,38 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, cloc
         assert torch.equal(resumed.state_dict()[name], value), name
 
 
+class Kept:
+    """Something beside the model that counts batches."""
+
+    def __init__(self):
+        self.count = 0
+
+    def counted(self, batches: loop.Batches) -> loop.Batches:
+        def numbered(first: int, every: int):
+            for x, y in batches(first, every):
+                self.count += 1
+                yield x, y + self.count
+
+        return numbered
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {"count": torch.tensor(self.count)}
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.count = int(tensors["count"])
+
+
+def test_what_else_a_run_needs_is_kept_with_its_checkpoints(tmp_path, clock):
+    straight, kept = _model(), Kept()
+    loop.run(straight, kept.counted(_batches(clock)), _loss, _config(40), tmp_path / "a", also=kept)
+    for stop_at in (23, None):
+        resumed, kept = _model(), Kept()
+        loop.run(resumed, kept.counted(_batches(clock, stop_at)), _loss, _config(40), tmp_path / "b", also=kept)
+        assert kept.count == (stop_at or 40)
+    for name, value in straight.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
 def test_a_budget_that_is_spent_is_not_spent_again(tmp_path, clock):
     model = _model()
     loop.run(model, _batches(clock), _loss, _config(20), tmp_path)

@@ -88,3 +88,20 @@ def test_the_projects_own_recipe_can_be_read():
     assert module.__name__ == "omni.train.recipe"
     kinds = [stages.load_stage(name, [])[1].stage for name in recipe.stages]
     assert kinds[0] == "bank" and kinds[-1] in ("duplex", "preference")
+
+
+def test_what_a_stage_of_the_projects_recipe_takes_an_earlier_one_has_made():
+    made = set()
+    for name in stages.load_stage("tiny", [])[1].stages:
+        config = stages.load_stage(name, [])[1]
+        taken = {getattr(config, key, None) for key in ("bank", "ears", "words", "voice", "init")} - {None, "tiny"}
+        assert {path for path in taken if isinstance(path, str)} - {getattr(config, "out", None)} <= made, name
+        made.add(getattr(config, "out", None))
+
+
+def test_single_turns_and_preference_are_duplex_lessons_with_switches():
+    connect, preference = (stages.load_stage(f"tiny/{name}", [])[1] for name in ("connect", "preference"))
+    assert connect.drills == connect.batch and connect.lora.rank == 16 and connect.ears_rate == 0
+    assert preference.preference.weight > 0 and preference.loop.steps and preference.init
+    plain = stages.load_stage("tiny/preference", ["preference.weight=0", "out=x"])[1]
+    assert plain.preference.weight == 0 and plain.loop == preference.loop

@@ -37,8 +37,9 @@ def names() -> list[str]:
 
 
 def shares() -> dict[str, float]:
-    """How often each skill is asked."""
-    return {name: skill.SHARE for name, skill in _SKILLS.items()}
+    """The share of each skill of what is asked; all of them are one."""
+    total = sum(skill.SHARE for skill in _SKILLS.values())
+    return {name: skill.SHARE / total for name, skill in _SKILLS.items()}
 
 
 def ask(rng: random.Random, memory: Memory, skill: str | None = None, held_out: bool = False) -> Ask | None:
@@ -87,10 +88,15 @@ def exchange(rng: random.Random, skill: str | None = None) -> Exchange:
         return Exchange(said.user, right.text, said.skill, right.facts)
 
 
+def texts(skill: str) -> list[str]:
+    """Texts that have every word of the skill's replies."""
+    return _SKILLS[skill].vocabulary()
+
+
 def vocabulary() -> list[str]:
     """Every word the skills may put into a reply, sorted."""
     words = set()
-    for skill in _SKILLS.values():
-        for text in skill.vocabulary():
+    for name in _SKILLS:
+        for text in texts(name):
             words.update(text.replace(",", " ").replace(".", " ").replace("?", " ").split())
     return sorted(word for word in words if not (len(word) == 1 and word.isupper()))

@@ -47,7 +47,7 @@ _MORE_OPENINGS = [
 _CLOSINGS = ["", "", "", "", "", "please", "thanks", "thank you"]
 _MORE_CLOSINGS = ["to go", "to go please", "if possible", "for here please", "when you can", "thank you very much",
                   "thanks a lot", "for my friend", "right away please", "for now", "please and thank you"]
-_LEADS = ["okay", "sure", "right", "alright"]
+LEADS = ["okay", "sure", "right", "alright"]
 _BEFORE = ["", "", "", "", "", "", "hi", "hello", "um", "uh", "hey"]
 _MORE_BEFORE = ["so", "okay", "yeah", "well", "hi there", "good morning", "oh hi", "hello there", "okay so", "yes",
                 "alright", "um hi", "hey there", "excuse me"]
@@ -145,10 +145,10 @@ _MENU = {"drinks": ["what drinks do you have", "what coffees do you have", "what
                    "what kind of milk is there", "what milks are there", "what sorts of milk do you have"],
          "sugars": ["what kinds of sugar do you have", "what sugar do you have", "what can i sweeten it with",
                     "which sugar do you have", "what do you have to make it sweet"]}
-_ON_MENU = {"drinks": "coffee, espresso, americano, latte, cappuccino and mocha.", "sizes": "small, medium and large.",
-            "roasts": "light, medium and dark roast.",
-            "milks": "cream, whole milk, skim milk, soy milk and almond milk.",
-            "sugars": "sugar, brown sugar and sweetener."}
+MENU_REPLIES = {"drinks": "coffee, espresso, americano, latte, cappuccino and mocha.",
+                "sizes": "small, medium and large.", "roasts": "light, medium and dark roast.",
+                "milks": "cream, whole milk, skim milk, soy milk and almond milk.",
+                "sugars": "sugar, brown sugar and sweetener."}
 _OPENERS = ["", "", "", "", "", "", "um", "uh", "oh", "okay", "so", "well", "hmm"]
 
 
@@ -245,16 +245,17 @@ def _said(slots: dict[str, str]) -> tuple[list[str], list[str]]:
 
 
 def phrase(slots: dict[str, str]) -> str:
-    """The order in fixed order of slots, so that a listener always finds each thing in its place."""
+    """The order in fixed order of slots, so that a listener always finds each thing in its place; "one" if the drink is
+    still missing."""
     front, extras = _said(slots)
     body = " ".join([*front, slots.get("coffeeDrink", "one")])
     tail = f" with {' and '.join(extras)}" if extras else ""
-    return f"{'an' if body[0] in 'aei' else 'a'} {body}{tail}"
+    return f"{body}{tail}" if body == "one" else f"{'an' if body[0] in 'aei' else 'a'} {body}{tail}"
 
 
 def readback(slots: dict[str, str], rng: random.Random) -> str:
     """The whole order, confirmed."""
-    return f"{rng.choice(_LEADS)}, {phrase(slots)}."
+    return f"{rng.choice(LEADS)}, {phrase(slots)}."
 
 
 def _article(body: str, rng: random.Random) -> str:
@@ -456,7 +457,7 @@ def answer(ask: Ask, memory: Memory, rng: random.Random) -> Answer:
     """The whole order, what is missing of it, or a few words."""
     order = memory.order
     if ask.kind == "menu":
-        text = _ON_MENU[ask.values["menu"]]
+        text = MENU_REPLIES[ask.values["menu"]]
         return Answer(text, {"menu": text.rstrip(".").replace(",", "")})
     if ask.kind == "done":
         drink = ask.values["coffeeDrink"]
@@ -464,7 +465,7 @@ def answer(ask: Ask, memory: Memory, rng: random.Random) -> Answer:
         rest = f"your {drink} is coming" if short else f"that will be {phrase(ask.values)}"
         return Answer(f"thank you, {rest}.", {"coffeeDrink": drink})
     if ask.kind == "cancel":
-        return Answer(f"{rng.choice(_LEADS)}, your order is cancelled.", {"cancelled": "cancelled"})
+        return Answer(f"{rng.choice(LEADS)}, your order is cancelled.", {"cancelled": "cancelled"})
     if ask.kind == "yes":
         return Answer(rng.choice(["good, anything else?", "anything else?"]), {"question": "anything else"})
     if ask.kind == "wrong":
@@ -473,7 +474,8 @@ def answer(ask: Ask, memory: Memory, rng: random.Random) -> Answer:
         return Answer("you have no open order.", {"order": "no open order"})
     if "coffeeDrink" not in order:
         lead = f"{phrase(order)}, " if order else rng.choice(["", "sure, "])
-        return Answer(f"{lead}{_WHAT_DRINK}?", {**order, "question": _WHAT_DRINK})
+        text = f"{lead}{_WHAT_DRINK}?"
+        return Answer(text, {**order, "question": _WHAT_DRINK}, _taken_back(ask, text))
     text = f"you have {phrase(order)}." if ask.kind == "so far" else readback(order, rng)
     return Answer(text, dict(order), _taken_back(ask, text))
 
@@ -487,6 +489,6 @@ def _taken_back(ask: Ask, text: str) -> tuple[str, ...]:
 
 def vocabulary() -> list[str]:
     """Every text a reply may be made of."""
-    return [*DRINKS, *SIZES, *ROASTS, *SHOTS, *AMOUNTS, *MILKS, *SUGARS, *_LEADS, "a an one with and", _WHAT_DRINK,
-            *_ON_MENU.values(), "thank you, that will be", "your is coming", "your order is cancelled", "you have",
+    return [*DRINKS, *SIZES, *ROASTS, *SHOTS, *AMOUNTS, *MILKS, *SUGARS, *LEADS, "a an one with and", _WHAT_DRINK,
+            *MENU_REPLIES.values(), "thank you, that will be", "your is coming", "your order is cancelled", "you have",
             "good, anything else?", "sorry, what should i change?", "you have no open order."]

@@ -95,7 +95,8 @@ _PLAIN = {"back": _BACKS, "last": _LASTS, "first part": _FIRST_PARTS, "yes": _YE
 _OPENERS = ["", "", "", "", "", "", "um", "uh", "okay", "so", "hey", "well"]
 
 
-def _ordinal(day: int) -> str:
+def ordinal(day: int) -> str:
+    """Day 1 to 31 of a month in words."""
     if day <= 20:
         return _TH[day - 1]
     return "thirtieth" if day == 30 else f"{words(day // 10 * 10)} {_TH[day % 10 - 1]}"
@@ -113,7 +114,7 @@ def _year(rng: random.Random) -> str:
 def _day(rng: random.Random) -> str:
     """A day of a year, as it is said."""
     month = rng.choice(_MONTHS)
-    day = _ordinal(rng.randint(1, _LENGTHS[month]))
+    day = ordinal(rng.randint(1, _LENGTHS[month]))
     return rng.choice([f"{month} {day}", f"{month} the {day}", f"the {day} of {month}"])
 
 

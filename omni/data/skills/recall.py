@@ -1,7 +1,9 @@
 """What the agent remembers: a name, favourite things, what was just said by either side."""
 
 import random
+from functools import lru_cache
 
+from omni.data import skills
 from omni.data.skills.floor import marked, plain
 from omni.data.skills.talk import Answer, Ask, Memory, kept, value, wording
 
@@ -116,8 +118,10 @@ def ask(rng: random.Random, memory: Memory, held_out: bool = False) -> Ask | Non
              "what favourite": 2.0 if memory.favourites else 0.4}
     if 0 < bool(memory.name) + len(memory.favourites) <= _KNOWN:
         kinds["about me"] = 0.5
-    if 0 < len(memory.user_said.split()) <= _SAID_WORDS or not (memory.user_said or memory.skill):
-        kinds["user said"] = 1.5 if memory.user_said else 0.1
+    if 0 < len(memory.user_said.split()) <= _SAID_WORDS and _sayable(memory.user_said):
+        kinds["user said"] = 1.5
+    elif not (memory.user_said or memory.skill):
+        kinds["user said"] = 0.1
     if 0 < len(memory.agent_said.split()) <= _HEARD_WORDS or not memory.said_whole:
         kinds["agent said"] = 1.0 if memory.agent_said else 0.1
     kind = rng.choices(list(kinds), list(kinds.values()))[0]
@@ -130,6 +134,16 @@ def ask(rng: random.Random, memory: Memory, held_out: bool = False) -> Ask | Non
         told = list(memory.favourites)
         values["of"] = rng.choice(told if told and rng.random() < 0.85 else list(FAVOURITES))
     return _ask(rng, kind, wording(rng, _ASKING[kind], "recall", kind, held_out), values, _QUESTION_OPENERS)
+
+
+@lru_cache(maxsize=1)
+def _spoken() -> frozenset[str]:
+    return frozenset(skills.vocabulary())
+
+
+def _sayable(text: str) -> bool:
+    """Every word of a user's is one that the agent speaks, or a letter; nobody wants others spelled out."""
+    return all(word in _spoken() or len(word) == 1 and word.isupper() for word in text.split())
 
 
 def _tell_name(rng: random.Random, memory: Memory, held_out: bool) -> Ask:

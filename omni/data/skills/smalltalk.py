@@ -217,7 +217,7 @@ _TALK = {
         "i don't know what to do,i feel bored",
         ("i can tell you a story, or a joke.",), "a story", "say"),
     "thirsty": _Talk(
-        "i'm thirsty,i am thirsty,i'm so thirsty,i need a drink,i'm cold,i am so cold,it's cold in here,"
+        "i'm thirsty,i am thirsty,i'm so thirsty,i'm cold,i am so cold,it's cold in here,"
         "i'm very thirsty,i feel cold",
         ("you can order a coffee.",), "a coffee", "say"),
     "birthday": _Talk(

@@ -99,7 +99,7 @@ class Memory:
 
 
 class Skill(Protocol):
-    """What a module of a skill has. `SHARE` is its share of a user's asks."""
+    """What a module of a skill has. `SHARE` is how often it is asked, beside the shares of the others."""
 
     SHARE: float
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omni.data import recordings, skills, voices
+from omni.data import recordings, voices
 from omni.data.speaker import VoiceSpeaker
 from omni.evaluate import sets
 from omni.evaluate.metrics.metric import divide, ratio
@@ -18,6 +18,7 @@ from omni.evaluate.senses import stimuli
 from omni.evaluate.senses.captions import errors_in, texts
 from omni.evaluate.senses.goals import Row, measured
 from omni.evaluate.senses.listener import Listener
+from omni.evaluate.senses.replies import sayable
 from omni.model.weights import load_model
 
 EACH = 60       # utterances of people, and as many of synthetic voices
@@ -56,17 +57,18 @@ def _utterances(each: int, seed: int) -> list[tuple[str, np.ndarray]]:
     real = [r for r in recordings.speech(recordings.data_dir()) if r.dev and r.source == "an4"]
     real = random.Random(seed).sample(real, min(each, len(real)))
     made = [(text, sets.speak(text, voices.draw_unseen(random.Random(f"{seed}/{i}")))[0])
-            for i, text in enumerate(texts(each, seed))]
+            for i, text in enumerate(sum(texts(each, seed), []))]
     return [(r.text, stimuli.level(recordings.read(r.path))) for r in real] + made
 
 
 def _own_voice(voice: str | Path, lengths: list[int], seed: int) -> list[np.ndarray]:
-    """The agent talking all the while, reply upon reply, one track of each of these lengths."""
-    model, rng = load_model(voice), random.Random(f"{seed}/own")
-    speaker, found = VoiceSpeaker(model.mouth, model.pieces), []
+    """The agent talking all the while, reply upon reply that it has words for, one track of each of these lengths."""
+    model = load_model(voice)
+    said, found = sayable(random.Random(f"{seed}/own"), model.pieces), []
+    speaker = VoiceSpeaker(model.mouth, model.pieces)
     for count in lengths:
         parts = [np.zeros(0, np.float32)]
         while sum(map(len, parts)) < count:
-            parts.append(speaker.render(skills.exchange(rng).reply).audio)
+            parts.append(speaker.render(next(said)).audio)
         found.append(np.concatenate(parts)[:count])
     return found

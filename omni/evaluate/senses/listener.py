@@ -112,15 +112,12 @@ class Listener:
     def init_state(self, num_rows: int) -> State:
         """The part of the model's state that the ears have."""
         whole = self.model.init_state(num_rows)
-        return {key: whole[key] for key in ("room_mel", "own_mel", "encoder", "caption")}
+        return {key: whole[key] for key in ("mel", "encoder", "caption")}
 
     def step(self, room_BN: Tensor, own_BN: Tensor, state: State, active: Tensor) -> tuple[Tensor, Tensor]:
         """One block: encoder frames (B, T, dim), and ids of new captions (B, slots), -1 where there are none."""
-        model = self.model
-        room_mel = model.features.step(room_BN, state["room_mel"], active)
-        own_mel = model.features.step(own_BN, state["own_mel"], active)
-        frames = model.encoder.step(room_mel, own_mel, state["encoder"], active)
-        return frames, model.captions(frames, state, active)  # the very lines that `step` runs
+        frames, _, said = self.model.hear_next(room_BN, own_BN, state, active)
+        return frames, self.model.captions(said, state, active)
 
 
 def _has_sounds(model: DuplexModel) -> bool:

@@ -5,12 +5,13 @@
 """
 
 import random
+from itertools import islice
 
 import numpy as np
 
-from omni.data import skills
 from omni.evaluate.metrics.metric import ratio
 from omni.evaluate.senses.goals import Row, measured
+from omni.evaluate.senses.replies import sayable
 from omni.evaluate.senses.talker import Said, Talker
 
 NUM_TEXTS = 24
@@ -18,9 +19,9 @@ _AUDIBLE = 0.01     # of a reply's peak
 
 
 def seams(talker: Talker, most: int | None, seed: int) -> list[Row]:
-    """Rows "seams", "starts" and "cuts"."""
+    """Rows "seams", "starts" and "cuts", of replies that the voice has words for."""
     rng, model = random.Random(f"{seed}/seams"), talker.model
-    texts = [skills.exchange(rng).reply for _ in range(min(most or NUM_TEXTS, NUM_TEXTS))]
+    texts = list(islice(sayable(rng, model.pieces), min(most or NUM_TEXTS, NUM_TEXTS)))
     whole = [talker.say(model.pieces.encode(text)) for text in texts]
     length = [len(said.audio) // talker.block for said in whole]
     cuts = [talker.say(model.pieces.encode(text), cut_in=rng.randrange(1, max(n // 2, 2)))

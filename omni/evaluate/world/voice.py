@@ -1,0 +1,77 @@
+"""Users of the examination: one synthetic voice a conversation, of a kind that no lesson has, and sounds kept apart."""
+
+import random
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from omni.audio.mixing import active_level
+from omni.data import recordings, voices
+from omni.data.live_room import LEVEL
+from omni.data.skills.talk import Ask, Memory
+from omni.data.streams import SoundLine
+from omni.data.user import RATE_HZ, asked
+from omni.data.voices import Voice
+
+Kind = Literal["unseen", "variants"]
+
+
+def draw(rng: random.Random, kind: Kind) -> Voice:
+    """A speaker: of another kind of synthesis than any lesson's, or of a kind that lessons know, but kept apart."""
+    return voices.draw_unseen(rng) if kind == "unseen" else voices.draw_voice(rng, held_out=True)
+
+
+class Voiced:
+    """Asks of the skills in one voice, half of them in words or with values that no lesson has.
+
+    Args:
+        held_out: share of those.
+        quiet: make no sound, for tests: lines are as long as their text suggests.
+    """
+
+    def __init__(self, voice: Voice, held_out: float = 0.5, quiet: bool = False):
+        self.voice, self.held_out, self.quiet = voice, held_out, quiet
+        self.apart: dict[int, bool] = {}   # of each ask by its identity, whether it was kept from lessons
+
+    def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
+            over: bool = False, longest: int | None = None) -> SoundLine | None:
+        """See `omni.data.user.Source`."""
+        told, apart = (rng, memory, skill, kinds, over, longest), rng.random() < self.held_out
+        found = asked(*told, apart) or asked(*told)
+        if found is None:
+            return None
+        self.apart[id(found)] = apart
+        return self.say(found)
+
+    def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
+        """See `omni.data.user.Source`: sounds alone."""
+        return sound(rng.choice(clips()), rng) if kind == "sound" else None
+
+    def say(self, ask: Ask) -> SoundLine:
+        """An ask in this voice."""
+        if self.quiet:
+            count = int(len(ask.user) * 0.07 * RATE_HZ)
+            return SoundLine(np.zeros(count, np.int16), ask.user, ask.skill, count, ask=ask)
+        speech = voices.speak_aligned(ask.user, self.voice)
+        samples = speech.samples / max(float(np.abs(speech.samples).max(initial=0.0)), 1e-3) * 0.5
+        return SoundLine((samples * 32_767).astype(np.int16), ask.user, ask.skill, len(samples), self.voice.name,
+                         list(speech.words), ask)
+
+
+@lru_cache(maxsize=1)
+def clips() -> Sequence[tuple[str, np.ndarray]]:
+    """Class and float32 samples of every sound that training never hears."""
+    return [(r.text, recordings.read(r.path)) for r in recordings.sounds(recordings.data_dir()) if r.dev]
+
+
+def sound(clip: tuple[str, np.ndarray], rng: random.Random) -> SoundLine:
+    """Two to five seconds of a clip with its loudest part, about as loud as speech is."""
+    name, samples = clip
+    count = min(rng.randrange(2 * RATE_HZ, 5 * RATE_HZ), len(samples))
+    loudest = int(np.abs(samples).argmax())
+    start = max(min(loudest - count // 4, len(samples) - count), 0)
+    part = samples[start:start + count]
+    part = part * min(LEVEL / max(active_level(part), 1e-5), 0.9 / max(float(np.abs(part).max()), 1e-5))
+    return SoundLine((part * 32_767).astype(np.int16), "", "sound", len(part), sound=name)
