@@ -22,6 +22,7 @@ from omni.data.skills.talk import Ask, Memory
 BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "really", "ah", "mhm", "yes", "sure", "hm",
                 "oh yeah", "wow", "nice", "got it"]
 WORDINGS = "wordings.jsonl"
+FOLLOWS = 0.3   # share of asks that are of the skill before: what goes on from an answer is rarer than what begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def _draw(rng: random.Random, memory: Memory) -> dict:
     """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur."""
     kind = rng.random()
     if kind < 0.74:
-        said = skills.ask(rng, memory)
+        follows = "" if rng.random() >= FOLLOWS else "floor" if memory.rest or memory.waiting else memory.skill
+        said = follows and skills.ask(rng, memory, follows) or skills.ask(rng, memory)
         skills.take(said, memory)
         right = skills.answer(said, memory, rng)
         words = right.text.split()

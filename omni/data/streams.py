@@ -60,8 +60,10 @@ class TextSource:
 
     def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
             over: bool = False, longest: int | None = None) -> TextLine | None:
-        """See `omni.data.user.Source`."""
+        """See `omni.data.user.Source`; what sounds is asked for only if somebody wants just that."""
         found = asked(rng, memory, skill, kinds, over, longest)
+        while found and skill is None and found.skill == "sounds":
+            found = asked(rng, memory, skill, kinds, over, longest)
         return found and self._line(found.user, rng, found, PAUSES)
 
     def draw(self, kind: str, rng: random.Random) -> TextLine:

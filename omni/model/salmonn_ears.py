@@ -182,7 +182,8 @@ class SpeechEncoder(nn.Module):
 
     def forward(self, x_BTM: Tensor) -> Tensor:
         """The whole signal."""
-        return self.transformer(F.gelu(self.conv_2(F.gelu(self.conv_1(x_BTM)))))
+        x = F.gelu(self.conv_1(x_BTM).mT).mT  # channels first, as convolutions leave them
+        return self.transformer(F.gelu(self.conv_2(x).mT).mT)
 
     def step(self, x_BTM: Tensor, state: State, active: Tensor) -> Tensor:
         """The next block."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from omni.data.skills import talk
 from omni.data.skills.talk import Answer, Ask, Memory, kept
 
-SHARE = 0.34
+SHARE = 0.42
 
 DRINKS = ("americano,cappuccino,coffee,drip coffee,espresso,house coffee,iced coffee,iced mocha,latte,mocha"
           .split(","))
