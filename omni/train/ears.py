@@ -146,7 +146,7 @@ def train(stage: EarsStage) -> None:
     model = Ears(encoder, phones, stage.warp)
     if stage.init:
         known, before = stages.ears_of(stage.init)
-        if vocabulary is not None and before is not None:
+        if vocabulary is not None and before is not None and before.pieces != vocabulary.pieces:
             _grow(known, before, vocabulary)
         for name in stages.take(model, known):
             if name.startswith("encoder.") and name.split(".")[1] not in HEADS:

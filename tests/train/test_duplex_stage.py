@@ -228,7 +228,8 @@ def test_a_mind_that_lacks_a_part_is_refused(room, tmp_path, capsys):
 @pytest.mark.parametrize("key, told", [("model.encoder.kind=salmonn", "plain ears alone"),
                                        ("model.encoder.caption_pieces=9", "captions by pieces come with `captions`")])
 def test_a_mind_that_reads_has_no_ears_of_other_kinds(key, told, tmp_path, capsys):
-    assert main(["train", "tiny/words", "--out", str(tmp_path / "run"), "--set", key]) == 2
+    plain = ["--set", "captions=null", "--set", "model.read_pieces=false"]
+    assert main(["train", "tiny/words", "--out", str(tmp_path / "run"), *plain, "--set", key]) == 2
     assert told in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 

@@ -101,7 +101,8 @@ def test_what_a_stage_of_the_projects_recipe_takes_an_earlier_one_has_made():
 
 def test_single_turns_and_preference_are_duplex_lessons_with_switches():
     connect, preference = (stages.load_stage(f"tiny/{name}", [])[1] for name in ("connect", "preference"))
-    assert connect.drills == connect.batch and connect.lora.rank == 16 and connect.ears_rate == 0
+    assert connect.drills == connect.batch and connect.lora is None and connect.ears_rate == 0
+    assert stages.load_stage("tiny/connect", ["lora={rank: 16, alpha: 32}"])[1].lora.rank == 16
     assert preference.preference.weight > 0 and preference.loop.steps and preference.init
     plain = stages.load_stage("tiny/preference", ["preference.weight=0", "out=x"])[1]
     assert plain.preference.weight == 0 and plain.loop == preference.loop
