@@ -140,7 +140,8 @@ class DuplexStage:
     """Attributes:
         bank: folder of stage "bank".
         out: folder of the run; the finished model lies in its folder `weights`.
-        ears: folder of a run that ears are taken from, with their sizes: `model.encoder` is left out or the same.
+        ears: folder of a run, or weights by name or folder, that ears are taken from, with their sizes:
+            `model.encoder` is left out or the same.
         ears_rate: their learning rate as a share of the rest's; 0 leaves them as they are, at half the time a step.
         words: folder of a run that the mind is taken from.
         voice: folder of a run whose mouth is taken in place of that of `words`.
@@ -211,7 +212,7 @@ def train(stage: DuplexStage) -> None:
     if stage.voice:
         _take_voice(model, Path(stage.voice), trained=bool(stage.init))
     if stage.ears:
-        model.encoder.load_state_dict(load_encoder(Path(stage.ears)))
+        model.encoder.load_state_dict(load_encoder(stage.ears))
         if isinstance(model.connector, Connector):  # another one passes no characters on
             with torch.no_grad():
                 model.connector.spell.weight.copy_(model.encoder.caption.weight)

@@ -13,7 +13,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from omni.base.errors import ConfigError
@@ -187,7 +186,7 @@ def _grow(known: dict[str, Tensor], before: Vocabulary, now: Vocabulary) -> None
             known[name] = torch.stack([old[0], *(old[parts(piece)].mean(0) for piece in now.pieces)])
 
 
-def load_encoder(folder: Path) -> dict[str, torch.Tensor]:
-    """The encoder's tensors of a finished run, without prefix."""
-    return {k.removeprefix("encoder."): v for k, v in load_file(folder / "model.safetensors").items()
-            if k.startswith("encoder.")}
+def load_encoder(source: str | Path) -> dict[str, torch.Tensor]:
+    """The encoder's tensors, without prefix, of a finished run, or of weights by name or folder."""
+    known, _ = stages.ears_of(str(source))
+    return {k.removeprefix("encoder."): v for k, v in known.items() if k.startswith("encoder.")}

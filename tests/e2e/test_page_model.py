@@ -18,6 +18,7 @@ from omni.base.config import build, data_path
 from omni.data.skills.orders import vocabulary
 from omni.engine.worker import EngineWorker
 from omni.evaluate.recogniser import Recogniser
+from omni.evaluate.senses.grammar import plain
 from omni.serve.command import serving
 from omni.serve.config import ServeConfig
 
@@ -68,7 +69,7 @@ def spoken_words(voice: Recording, from_ms: float) -> str:
     resampler = Resampler(voice.rate_hz, RATE_HZ)
     tail = voice.samples[int((from_ms - voice.start_ms) / 1000 * voice.rate_hz):].astype(np.float32)
     samples = np.concatenate([resampler.process(tail), resampler.flush()])
-    return Recogniser(word for text in vocabulary() for word in text.replace(",", " ").split()).hear(samples)
+    return Recogniser(word for text in vocabulary() for word in plain(text).split()).hear(samples)
 
 
 def question_end_ms(heard: Recording, before_ms: float) -> float:
