@@ -91,6 +91,19 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int) -> None:
         soundfile.write(temporary, to_int16(samples).T, rate, format=kind, subtype=subtype)
 
 
+def made_folder(path: str | Path) -> Path:
+    """The folder, made with those above it if it is not there.
+
+    Raises:
+        MediaError: it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be made ({(error.strerror or 'no access').lower()})") from error
+    return Path(path)
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends, and vanishes if the block fails.

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from omni.audio.files import write_wav
+from omni.audio.files import made_folder, write_wav
 from omni.base import config as base_config
 from omni.base.errors import ConfigError
 from omni.data import skills
@@ -77,7 +77,7 @@ def listen(args) -> int:
     out, of_ears = Path(args.out), args.of == "ears"
     lessons = hearing(args) if of_ears else stream(args)
     told = ears_labels if of_ears else partial(labels, pieces=Pieces(skills.vocabulary()))
-    out.mkdir(parents=True, exist_ok=True)
+    made_folder(out)
     batches = loader(lessons, workers=0)(0, 1)
     for i in tqdm(range(args.count), unit="example"):
         with recorded() as notes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from omni.audio.files import replacing
+from omni.audio.files import made_folder, replacing
 from omni.base import config
 from omni.base.errors import ConfigError, MediaError, OmniError
 from omni.engine.engine import Engine
@@ -96,11 +96,7 @@ def missing(out: Path, wanted: Wanted, model: str) -> Wanted:
         if known.get(stem, _NO_SETS) != now[stem]:
             for verdicts in (out / stem).glob("*/verdicts.json"):
                 verdicts.unlink()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediaError(f"{out}: cannot be made ({(error.strerror or 'no access').lower()})") from error
-    with replacing(out / "sets.json") as path:
+    with replacing(made_folder(out) / "sets.json") as path:
         path.write_text(json.dumps({**known, **now}, indent=1) + "\n", encoding="utf-8")
     return [(folder, task) for folder, task in wanted if not already(out / folder, task, model)]
 

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from omni.audio.files import read_mono, replacing, write_wav
+from omni.audio.files import made_folder, read_mono, replacing, write_wav
 from omni.audio.mixing import Echo, bed
 from omni.audio.resampling import resample
 from omni.base import config
@@ -149,10 +149,7 @@ def write_outcome(folder: Path, scenario: Scenario, outcome: Outcome, *, seed: i
     Raises:
         MediaError: the folder cannot be made or written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediaError(f"{folder}: cannot be made ({(error.strerror or 'no access').lower()})") from error
+    made_folder(folder)
     timebase = outcome.record.timebase
     write_wav(folder / "conversation.wav", np.stack((outcome.user, outcome.agent)), timebase.sample_rate_hz)
     with replacing(folder / "trace.jsonl") as path:

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from omni.audio.files import replacing, write_wav
-from omni.base.errors import MediaError, OmniError
+from omni.audio.files import made_folder, replacing, write_wav
+from omni.base.errors import OmniError
 from omni.base.words import word_errors
 from omni.data import voices
 from omni.data.flite import MISREAD
@@ -143,12 +143,7 @@ def main(args) -> int:
     import torch
 
     torch.set_num_threads(args.threads)
-    out = Path(args.out) if args.out else None
-    if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(f"{out}: cannot be made ({(error.strerror or 'no access').lower()})") from error
+    out = made_folder(args.out) if args.out else None
     model = load_model(args.model)
     left_out = round(world(model.pieces)[1], 3)
     try:

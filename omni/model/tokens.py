@@ -33,6 +33,10 @@ class Pieces:
     def __len__(self) -> int:
         return len(self._symbols)
 
+    def __contains__(self, symbol: object) -> bool:
+        """Whether a symbol, as it is written in traces, has a token."""
+        return symbol in self._ids
+
     def symbol(self, token: int) -> str:
         """A token as it is written in traces."""
         return self._symbols[token]

@@ -15,11 +15,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from omni.base.config import LATER
-from omni.base.errors import ConfigError, WeightsError
+from omni.base.errors import ConfigError
 from omni.data import skills
 from omni.data.numbered import loader
 from omni.data.streams import SoundConversations
@@ -29,15 +28,15 @@ from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.ears import ears_of_run
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.tokens import Pieces
-from omni.model.weights import load_model, save_model
+from omni.model.weights import save_model
 from omni.train import adapters, loop, stages, token_weights
 from omni.train.adapters import LoraSettings
 from omni.train.ears import load_encoder
 from omni.train.ears_losses import ctc
+from omni.train.growing import take_all
 from omni.train.heads import MindHeads
 from omni.train.loop import LoopConfig
 from omni.train.preference import Preference, PreferenceSettings
-from omni.train.reading import bring_table
 from omni.train.rollouts import Rollouts, RolloutsConfig
 from omni.train.token_weights import LESSONS, TokenWeights
 from omni.train.words import freeze_voice, load_mouth, token_loss
@@ -203,12 +202,12 @@ def train(stage: DuplexStage) -> None:
     # what goes with the ears; a connector that passes characters on has learned to read them, whoever hears
     ears = ("model.encoder.",) if isinstance(model.connector, Connector) else ("model.encoder.", "model.connector.")
     if stage.words:
-        _take(lesson, Path(stage.words), ears)  # those of its own have heard nothing
+        take_all(lesson, Path(stage.words), ears)  # those of its own have heard nothing
         for p in model.own_in.parameters():  # its own voice says nothing to the mind yet, rather than noise
             nn.init.zeros_(p)
     if stage.init:
         leave = (ears if stage.ears else ()) + (("model.mouth.",) if stage.voice else ())
-        _take(lesson, stages.folder_of(stage.init), leave)
+        take_all(lesson, stages.folder_of(stage.init), leave)
     if stage.voice:
         _take_voice(model, Path(stage.voice), trained=bool(stage.init))
     if stage.ears:
@@ -256,20 +255,6 @@ def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
     if told not in (EncoderConfig(), encoder):
         raise ConfigError(f"model.encoder: the ears of {source} have other sizes; leave it out")
     return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary
-
-
-def _take(lesson: Lesson, folder: Path, leave: tuple[str, ...]) -> None:
-    """All of a run, or of weights but for the heads, without the tensors whose names begin with one of `leave`, which
-    it may have otherwise."""
-    if (folder / "pieces.json").exists():
-        known = {f"model.{name}": t for name, t in load_model(folder).state_dict().items()}
-        leave = (*leave, "heads.")
-    else:
-        known = load_file(folder / "model.safetensors")
-    known = bring_table(known, folder, lesson.model)
-    missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(leave)}, strict=False)
-    for name in (*(n for n in missing if not n.startswith(leave)), *extra):
-        raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")
 
 
 def _take_voice(model: DuplexModel, folder: Path, trained: bool) -> None:

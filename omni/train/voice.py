@@ -21,6 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from omni.base.config import LATER
+from omni.base.errors import WeightsError
 from omni.data import skills
 from omni.data.flite import MISREAD, Flite
 from omni.data.numbered import Numbered, loader
@@ -31,7 +33,9 @@ from omni.model.phones import PAUSE, phone_id
 from omni.model.synthesizer import ABSENT, CONTEXT, FRAMES, Course
 from omni.model.tokens import PAUSES, Pieces
 from omni.model.vocoder import DELAY, HOP
+from omni.model.weights import load_model
 from omni.train import loop, stages
+from omni.train.growing import EMBEDDING, bring_rows
 from omni.train.loop import LoopConfig
 
 _PAUSE_MS = {",": 180, ".": 320, "?": 320}
@@ -140,7 +144,8 @@ def _texts(count: int, pieces: Pieces, seed: int) -> list[str]:
     rng, texts = random.Random(seed), []
     while len(texts) < count:
         if rng.random() < 0.6:
-            texts.append(skills.exchange(rng).reply)
+            if reply := skills.exchange(rng).reply:  # to some requests nothing is said
+                texts.append(reply)
         else:  # any piece after any other, so that the voice does not lean on its sentences
             symbols = [*pieces.words, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]
             words = rng.choices(symbols, k=rng.randint(2, 10))
@@ -271,12 +276,15 @@ class VoiceTrainer(nn.Module):
         loss_mel = (frames[..., :80] - mel).abs().mean()
         loss_pitch = ((frames[..., 80] - pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1)
         loss_voiced = F.binary_cross_entropy_with_logits(frames[..., 81], voiced)
-        # the vocoder costs most, so it has fewer rows
-        rows = 2 * -(-len(mel) // (2 * VOCODER_EVERY))
-        spectral = stft_loss(*sounded(mouth, mel[:rows], frames[:rows], f0[:rows], batch["audio"][:rows]))
-        loss = spelled + timing * 0.5 + loss_mel * 4 + loss_pitch * 2 + loss_voiced * 0.5 + spectral
-        return loss, {"spelled": spelled.item(), "said": said, "timing": timing.item(), "mel": loss_mel.item(),
-                      "pitch": loss_pitch.item(), "voiced": loss_voiced.item(), "spectral": spectral.item()}
+        loss = spelled + timing * 0.5 + loss_mel * 4 + loss_pitch * 2 + loss_voiced * 0.5
+        parts = {"spelled": spelled.item(), "said": said, "timing": timing.item(), "mel": loss_mel.item(),
+                 "pitch": loss_pitch.item(), "voiced": loss_voiced.item()}
+        if any(p.requires_grad for p in mouth.vocoder.parameters()):
+            # the vocoder costs most, so it has fewer rows
+            rows = 2 * -(-len(mel) // (2 * VOCODER_EVERY))
+            spectral = stft_loss(*sounded(mouth, mel[:rows], frames[:rows], f0[:rows], batch["audio"][:rows]))
+            loss, parts["spectral"] = loss + spectral, spectral.item()
+        return loss, parts
 
     def _spelling(self) -> tuple[Tensor, float]:
         """Cross-entropy of the phones of every piece that was ever said, and the share of pieces spelled right."""
@@ -318,8 +326,9 @@ class VoiceStage:
     """Attributes:
         lessons: file of the teacher's speech; made from `texts` texts if it is not there.
         out: folder of the run.
-        init: folder of an earlier run; its embedding table stays as it is, so that a mind trained on it keeps its
-            inputs.
+        init: folder of an earlier run, or weights by name or folder; its embedding table stays as it is, so that a mind
+            trained on it keeps its inputs. A piece that it lacks has a random embedding, and is learned by its sound.
+        vocoder: off, what makes samples of frames stays as `init` brought it, at a third of the time a step.
         blocks, batch: of a batch.
         processes: that speak.
     """
@@ -336,10 +345,19 @@ class VoiceStage:
     processes: int = 2
     mouth: MouthConfig = field(default_factory=MouthConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    vocoder: bool = field(default=True, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if not self.vocoder and not self.init:
+            raise ValueError("vocoder: can only stay as it is with `init`")
 
 
 def train(stage: VoiceStage) -> None:
-    """Prepare the lessons if they are not there, and train the voice."""
+    """Prepare the lessons if they are not there, and train the voice.
+
+    Raises:
+        WeightsError: `init` is neither a run nor weights, or has a mouth of other sizes.
+    """
     pieces, lessons = Pieces(skills.vocabulary()), Path(stage.lessons)
     if not lessons.exists():
         lessons.parent.mkdir(parents=True, exist_ok=True)
@@ -349,8 +367,22 @@ def train(stage: VoiceStage) -> None:
     table = pronunciations(lessons, len(pieces), stage.mouth.synthesizer.max_phones)
     trainer = VoiceTrainer(Mouth(stage.mouth, len(pieces)), torch.from_numpy(table))
     if stage.init:
-        stages.take(trainer, load_file(Path(stage.init) / "model.safetensors"))
+        _take(trainer.mouth, stages.folder_of(stage.init), pieces)
         trainer.mouth.embedding.weight.requires_grad_(False)
+    trainer.mouth.vocoder.requires_grad_(stage.vocoder)
     stream = Lessons(lessons, stage.blocks, stage.batch, stage.seed)
     loop.run(trainer, loader(stream, stage.workers), lambda model, batch: model.losses(batch), stage.loop, folder)
     pieces.save(folder / "pieces.json")
+
+
+def _take(mouth: Mouth, folder: Path, pieces: Pieces) -> None:
+    before = Pieces.load(folder / "pieces.json") if (folder / "pieces.json").exists() else pieces
+    known = load_file(folder / "model.safetensors")
+    if any(name.startswith("mind.") for name in known):  # weights, and rounded ones
+        known = load_model(folder).state_dict()
+    known = {name: t for name, t in known.items() if name.startswith("mouth.")}
+    known[EMBEDDING] = bring_rows(known[EMBEDDING], before, mouth.embedding.weight, pieces)
+    try:
+        mouth.load_state_dict({name.removeprefix("mouth."): t for name, t in known.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"the mouth of {folder.name} is another: {error}") from error

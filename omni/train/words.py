@@ -31,6 +31,7 @@ from omni.model.ears import ears_of_run
 from omni.model.encoder import EncoderConfig
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
 from omni.train import loop, stages, token_weights
+from omni.train.growing import shared_rows, take_all
 from omni.train.heads import MindHeads
 from omni.train.loop import LoopConfig
 from omni.train.token_weights import LESSONS, TokenWeights
@@ -113,6 +114,8 @@ class WordsStage:
         blocks, batch: of a batch; drills: how many of its rows are fast drills.
         captions: folder of a run of ears, or weights by name or folder, whose captions by pieces the mind learns to
             read; needed with `model.read_pieces`, whose ears' sizes come from there too.
+        init: an earlier run of this stage, or weights by name or folder, whose mind goes on; it keeps what it knows of
+            pieces that there still are, and `voice` must have them as it has.
         token_weights: of the kinds of tokens in the loss.
     """
 
@@ -127,6 +130,7 @@ class WordsStage:
     model: DuplexConfig = field(default_factory=DuplexConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     captions: str | None = field(default=None, metadata=LATER)
+    init: str | None = field(default=None, metadata=LATER)
     token_weights: TokenWeights = field(default_factory=TokenWeights, metadata=LATER)
 
 
@@ -134,26 +138,37 @@ def train(stage: WordsStage) -> None:
     """Train the mind on text.
 
     Raises:
-        ConfigError: the model has ears that text cannot stand in for, or `captions` does not go with them.
-        WeightsError: `captions` names nothing that has ears.
+        ConfigError: the model has ears that text cannot stand in for, or `captions` does not go with them, or `voice`
+            has other embeddings than `init` of pieces that both have.
+        WeightsError: `captions` names nothing that has ears, or `init` no mind of these sizes.
     """
     stage, vocabulary = _with_captions(stage)
     spelled = [stages.folder_of(stage.captions) / CAPTIONS_FILE] if stage.captions else []
-    folder = stages.begin(stage, [Path(stage.voice) / "model.safetensors", *spelled])
+    inits = [stages.folder_of(stage.init) / "model.safetensors"] if stage.init else []
+    folder = stages.begin(stage, [Path(stage.voice) / "model.safetensors", *spelled, *inits])
     torch.manual_seed(stage.seed)
     pieces = Pieces(skills.vocabulary())
     model = DuplexModel(stage.model, pieces, vocabulary)
     if vocabulary is not None:
         vocabulary.save(folder / CAPTIONS_FILE)
         nn.init.zeros_(model.connector.characters.weight)  # nobody teaches these here: nothing, rather than noise
+    reader = Reader(model)
+    if stage.init:
+        take_all(reader, stages.folder_of(stage.init), ())
+        if model.reader is not None and not model.reader.table.any():  # read nothing yet, and has nothing else here
+            nn.init.normal_(model.reader.table, std=0.3)
+    before = model.mouth.embedding.weight.detach().clone()
     load_mouth(model, Path(stage.voice))
+    rows = shared_rows(stages.folder_of(stage.init), pieces) if stage.init else []
+    if not torch.equal(before[rows], model.mouth.embedding.weight[rows]):
+        raise ConfigError(f"voice: {stage.voice} has other embeddings than the mind: train it from the mind's")
     freeze_voice(model)
     for part in (model.encoder, model.own_in):
         for p in part.parameters():
             p.requires_grad_(False)
     texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills, vocabulary)
     loss_of = partial(losses, told=stage.token_weights)
-    loop.run(Reader(model), loader(texts, stage.workers), loss_of, stage.loop, folder)
+    loop.run(reader, loader(texts, stage.workers), loss_of, stage.loop, folder)
 
 
 def _with_captions(stage: WordsStage) -> tuple[WordsStage, Vocabulary | None]:

@@ -17,9 +17,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from omni import __version__
-from omni.audio.files import replacing
+from omni.audio.files import made_folder, replacing
 from omni.base import config as base_config
-from omni.base.errors import ConfigError, MediaError
+from omni.base.errors import ConfigError
 from omni.data import recordings
 from omni.evaluate.bench import processor
 from omni.evaluate.senses import captions, compute, echo, seams, sounds, understood, vocoder
@@ -121,7 +121,7 @@ def main(args) -> int:
     tasks, names = chosen(args.only), args.runs or [args.model]
     if any(EARS in TASKS[name].needs for name in tasks):
         recordings.data_dir()       # what is missing is told before anything is measured
-    out = _folder(args.out) if args.out else None
+    out = made_folder(args.out) if args.out else None
     torch.set_num_threads(args.threads)
     header = {"omni": __version__, "seed": args.seed, "most": args.most, "tasks": " ".join(tasks),
               "device": args.device, "threads": args.threads, "processor": processor(), "cores": os.cpu_count(),
@@ -152,11 +152,3 @@ def write(out: Path, report: dict, columns: Columns) -> None:
         path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     with replacing(out / "senses.html") as path:
         path.write_text(as_page(report["header"], columns), encoding="utf-8")
-
-
-def _folder(name: str) -> Path:
-    try:
-        Path(name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediaError(f"{name}: cannot be made ({(error.strerror or 'no access').lower()})") from error
-    return Path(name)

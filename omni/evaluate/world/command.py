@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from omni import __version__
-from omni.audio.files import replacing
+from omni.audio.files import made_folder, replacing
 from omni.base import config as base_config
-from omni.base.errors import ConfigError, MediaError
+from omni.base.errors import ConfigError
 from omni.data import recordings
 from omni.evaluate.bench import processor
 from omni.evaluate.controls import random_weights
@@ -165,7 +165,7 @@ def main(args) -> int:
         raise ConfigError(f"--control {wrong[0]}: of the world there are {' and '.join(CONTROLS)}")
     tasks, most = chosen(args.only), args.most or MOST
     recordings.data_dir()       # what is missing is told before anything is asked
-    out = _folder(args.out) if args.out else None
+    out = made_folder(args.out) if args.out else None
     torch.set_num_threads(args.threads)
     model = load_model(args.model, device=args.device).eval()
     header = {"omni": __version__, "weights": fingerprint(args.model), "config": config_fingerprint(args.model),
@@ -199,11 +199,3 @@ def write(out: Path, header: dict, columns: dict[str, list[Row]], asked: dict[st
     with replacing(out / "world.json") as path:
         path.write_text(json.dumps({"header": header, "subjects": subjects}, indent=1, ensure_ascii=False) + "\n",
                         encoding="utf-8")
-
-
-def _folder(name: str) -> Path:
-    try:
-        Path(name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MediaError(f"{name}: cannot be made ({(error.strerror or 'no access').lower()})") from error
-    return Path(name)
