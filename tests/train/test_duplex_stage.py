@@ -198,6 +198,36 @@ def test_a_trained_mind_takes_a_voice_with_its_own_table_alone(room, tmp_path, c
     assert "voice has another embedding table than the mind" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("reads", [False, True], ids=["characters", "pieces"])
+def test_another_voice_is_joined_to_a_trained_mind_without_training(room, tmp_path, capsys, reads):
+    assert room() == 0
+    if reads:
+        assert room(ears=None, words=None, init="run", out="reads", model=_switched(read_pieces=True)) == 0
+    run = "reads" if reads else "run"
+    before = load_file(tmp_path / run / "model.safetensors")
+    mouth = {n.removeprefix("model."): t for n, t in before.items() if n.startswith("model.mouth.")}
+    name = next(n for n in mouth if "vocoder" in n and n.endswith("bias"))
+    (tmp_path / "voice").mkdir()
+    Pieces(skills.vocabulary()).save(tmp_path / "voice" / "pieces.json")
+
+    def join(**other) -> int:
+        save_file({**mouth, **other}, tmp_path / "voice" / "model.safetensors")
+        (tmp_path / "join.yaml").write_text(yaml.safe_dump(
+            {"stage": "join", "duplex": run, "voice": "voice", "out": "joined"}))
+        return main(["train", "join.yaml"])
+
+    assert join(**{name: mouth[name] + 1}) == 0
+    model, whole = load_model(tmp_path / "joined" / "weights"), load_model(tmp_path / run / "weights")
+    assert model.config == whole.config and (model.reader is not None) == reads
+    changed = [n for n, t in model.state_dict().items() if not torch.equal(t, whole.state_dict()[n])]
+    assert changed == [name]
+    assert join(**{"mouth.embedding.weight": mouth["mouth.embedding.weight"] + 1}) == 2
+    assert "another embedding table" in capsys.readouterr().err
+    (tmp_path / "voice" / "model.safetensors").unlink()
+    assert main(["train", "join.yaml"]) == 2
+    assert "no stage has ended there" in capsys.readouterr().err
+
+
 def test_ears_without_a_head_for_pieces_bring_none(room, tmp_path):
     assert room(ears="plain") == 0
     assert load_model(tmp_path / "run" / "weights").vocabulary is None
