@@ -39,6 +39,18 @@ class Numbered(IterableDataset):
             number += count * self.every
 
 
+class Mixed(Numbered):
+    """Batches of two streams: a share of them, by their number alone, of the second one."""
+
+    def __init__(self, first: Numbered, second: Numbered, share: float, seed: int):
+        self._streams, self._share, self.seed = (first, second), share, seed
+
+    def open(self) -> Callable[[random.Random], Any]:
+        """See `Numbered`."""
+        makers = [stream.open() for stream in self._streams]
+        return lambda rng: makers[rng.random() < self._share](rng)
+
+
 def loader(stream: Numbered, workers: int = 1, prefetch: int = 3) -> Callable[[int, int], Iterator[Any]]:
     """A function of (first, every) that gives the stream's batches in order, made by worker processes."""
 

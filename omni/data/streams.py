@@ -156,23 +156,21 @@ class TextConversations(Numbered):
 
     With `captions`, a vocabulary of captions by pieces, `pieces` takes the place of `characters`.
 
-    The first `drills` rows of every batch are drills at `PACE` times the speed of speech: a row of 20 s then holds
+    The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence.
     """
 
-    PACE = 2.5
-
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
-                 captions: Vocabulary | None = None):
+                 captions: Vocabulary | None = None, pace: float = 2.5):
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
-        self.captions = captions
+        self.captions, self.pace = captions, pace
 
     def open(self):
         """See `Numbered`."""
         pieces, source = Pieces(self.words), TextSource()
         speller = Speller(self.captions, pieces) if self.captions else None
         speaker = TextSpeaker(pieces)
-        fast, hasty = TextSource(self.PACE), TextSpeaker(pieces, self.PACE)
+        fast, hasty = TextSource(self.pace), TextSpeaker(pieces, self.pace)
 
         def make(rng: random.Random):
             rows = []

@@ -4,6 +4,9 @@ The ears bring their sizes and the pieces of their captions with them, in the fo
 taught beside the mind, by characters and, where there is such a head, by pieces, so that both heads follow the frames
 that they read. Heads for sounds and speech have no lessons here: they are held to what they said when they came. With
 `ears_rate` 0 the ears stay as they are, and what only they would learn from is left out.
+
+Sound teaches slowly: an exchange takes as long as people need for it. So some of the batches may be text, as those of
+stage "words" (`text`): what the mind learned by reading stays, and goes on, while it learns to hear.
 """
 
 import copy
@@ -20,8 +23,8 @@ from torch import Tensor, nn
 from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import skills
-from omni.data.numbered import loader
-from omni.data.streams import SoundConversations
+from omni.data.numbered import Mixed, loader
+from omni.data.streams import SoundConversations, TextConversations
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import Connector
 from omni.model.duplex import DuplexConfig, DuplexModel
@@ -39,7 +42,8 @@ from omni.train.loop import LoopConfig
 from omni.train.preference import Preference, PreferenceSettings
 from omni.train.rollouts import Rollouts, RolloutsConfig
 from omni.train.token_weights import LESSONS, TokenWeights
-from omni.train.words import freeze_voice, load_mouth, token_loss
+from omni.train.words import Reader, TextLessons, freeze_voice, load_mouth, token_loss
+from omni.train.words import losses as text_losses
 
 SLOTS = 4  # slots of captions by characters in a block
 HEARD_WEIGHT, PLAN_WEIGHT, CHARACTER_WEIGHT, PIECE_WEIGHT, KEPT_WEIGHT = 0.1, 0.2, 0.3, 0.1, 0.2
@@ -53,12 +57,18 @@ class Lesson(nn.Module):
         super().__init__()
         self.model, self.heads, self.frozen = model, MindHeads(model), False
         self.preference: Preference | None = None
+        self._reader = [Reader(model, self.heads)]  # in a list, as it has nothing of its own
         self._before: list[nn.Module] = []  # in a list, so that it is no part of this module
 
     def freeze_ears(self) -> None:
         """From now on the ears learn nothing."""
         self.frozen = True
         self.model.encoder.requires_grad_(False)
+
+    @property
+    def reader(self) -> Reader:
+        """The same mind, for batches of text."""
+        return self._reader[0]
 
     def hear(self, room_BN: Tensor, own_BN: Tensor) -> tuple[Tensor, Tensor]:
         """As the model's, without the ears' gradients if they are frozen."""
@@ -86,7 +96,9 @@ class Lesson(nn.Module):
 
 def losses(lesson: Lesson, batch: dict, told: TokenWeights = LESSONS) -> tuple[Tensor, dict[str, float]]:
     """Token loss, the losses of the mind's heads and of what the ears are to keep, that of preference where there is
-    one, and CTC on the stretches whose words are known."""
+    one, and CTC on the stretches whose words are known; of a batch of text, what stage "words" has."""
+    if "room" not in batch:
+        return text_losses(lesson.reader, batch, told)
     model, offset = lesson.model, random.randrange(4000)
     frames, own_mel = lesson.hear(batch["room"], batch["own"])
     logits, _ = model.decide(frames, own_mel, batch["fed"], batch["backlog"], offset)
@@ -153,6 +165,7 @@ class DuplexStage:
         preference: what is right about the floor is preferred to what the mind of `init` would have done as well.
         rollouts: conversations of the model itself among the lessons.
         long_share, long_blocks: share of the lessons' batches with fewer and longer rows, and how long those are.
+        text: lessons without sound among them.
     """
 
     stage: Literal["duplex"]
@@ -176,6 +189,7 @@ class DuplexStage:
     rollouts: RolloutsConfig = field(default_factory=RolloutsConfig, metadata=LATER)
     long_share: float = field(default=0.0, metadata=LATER)
     long_blocks: int = field(default=1_600, metadata=LATER)
+    text: TextLessons = field(default_factory=TextLessons, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
@@ -228,6 +242,11 @@ def train(stage: DuplexStage) -> None:
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks)
+    if (text := stage.text).share > 0:
+        captions = vocabulary if stage.model.read_pieces else None
+        texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
+                                  text.pace)
+        stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:
         rollouts = Rollouts(stage.rollouts, Path(stage.bank), stage.seed)

@@ -55,12 +55,36 @@ def token_loss(logits_BTV: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, di
     return token_weights.mean(losses, weight), parts
 
 
-class Reader(nn.Module):
-    """The duplex model with characters or pieces in place of ears, and the heads of its mind."""
+@dataclass(frozen=True, slots=True)
+class TextLessons:
+    """Lessons on text among those with sound.
 
-    def __init__(self, model: DuplexModel):
+    Attributes:
+        share: of the batches; 0 for none.
+        blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
+    """
+
+    share: float = 0.0
+    blocks: int = 256
+    batch: int = 8
+    drills: int = 5
+    pace: float = 2.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ValueError(f"share is at least 0 and below 1, not {self.share}")
+
+
+class Reader(nn.Module):
+    """The duplex model with characters or pieces in place of ears, and the heads of its mind.
+
+    Args:
+        heads: those that there are already.
+    """
+
+    def __init__(self, model: DuplexModel, heads: MindHeads | None = None):
         super().__init__()
-        self.model, self.heads = model, MindHeads(model)
+        self.model, self.heads = model, heads or MindHeads(model)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Token logits (B, T, V)."""
@@ -72,7 +96,7 @@ class Reader(nn.Module):
             spelled = m.connector.silence_free(spelled).unflatten(1, (-1, SLOTS_PER_BLOCK)).flatten(2)
             ears = m.connector.characters(spelled)
         x = m.arrange(ears, torch.zeros_like(ears), m.think_of(batch["fed"], batch["backlog"]))
-        offset = int(torch.randint(0, 4000, ())) if self.training else 0
+        offset = int(torch.randint(0, 4000, ())) if m.training else 0
         return m.mind.logits(m.mind(x, offset)[:, m.positions - 1::m.positions])
 
 
@@ -111,7 +135,8 @@ class WordsStage:
     """Attributes:
         voice: folder of a run of the voice, whose mouth and embedding table are taken.
         out: folder of the run.
-        blocks, batch: of a batch; drills: how many of its rows are fast drills.
+        blocks, batch: of a batch; drills: how many of its rows are fast drills; pace: how many times faster than speech
+            those are.
         captions: folder of a run of ears, or weights by name or folder, whose captions by pieces the mind learns to
             read; needed with `model.read_pieces`, whose ears' sizes come from there too.
         init: an earlier run of this stage, or weights by name or folder, whose mind goes on; it keeps what it knows of
@@ -131,6 +156,7 @@ class WordsStage:
     loop: LoopConfig = field(default_factory=LoopConfig)
     captions: str | None = field(default=None, metadata=LATER)
     init: str | None = field(default=None, metadata=LATER)
+    pace: float = field(default=2.5, metadata=LATER)
     token_weights: TokenWeights = field(default_factory=TokenWeights, metadata=LATER)
 
 
@@ -166,7 +192,8 @@ def train(stage: WordsStage) -> None:
     for part in (model.encoder, model.own_in):
         for p in part.parameters():
             p.requires_grad_(False)
-    texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills, vocabulary)
+    texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills, vocabulary,
+                              stage.pace)
     loss_of = partial(losses, told=stage.token_weights)
     loop.run(reader, loader(texts, stage.workers), loss_of, stage.loop, folder)
 

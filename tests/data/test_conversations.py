@@ -160,8 +160,8 @@ def test_between_turns_a_stop_a_word_or_a_sound_is_no_reason_to_speak(talks):
 
 
 def test_a_drill_is_turn_upon_turn_and_seven_exchanges_in_twenty_seconds():
-    rng, source = random.Random(3), TextSource(TextConversations.PACE)
-    speaker, counts = TextSpeaker(PIECES, TextConversations.PACE), []
+    rng, source = random.Random(3), TextSource(2.5)
+    speaker, counts = TextSpeaker(PIECES, 2.5), []
     for _ in range(40):
         talk = build(rng, 256, source, speaker, DRILL)
         assert {h.role for h in talk.heard} == {"turn"}

@@ -162,6 +162,35 @@ def test_ears_bring_their_sizes_their_pieces_and_their_spelling(room, tmp_path):
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["model"]["encoder"] == to_plain(tiny.SENSES)
 
 
+def test_text_is_among_the_lessons_as_often_as_told(room, tmp_path, monkeypatch):
+    """A batch of text teaches the mind alone, by what it reads; the stage draws such batches by their number."""
+    assert room() == 0
+    seen, whole = [], duplex.losses
+
+    def losses(lesson, batch, told):
+        seen.append("room" not in batch)
+        lesson.zero_grad()
+        loss, parts = whole(lesson, batch, told)
+        if seen[-1]:
+            loss.backward(retain_graph=True)
+            moved = {n.split(".")[1] for n, p in lesson.model.named_parameters(prefix="model")
+                     if p.grad is not None and p.grad.abs().sum()}
+            assert {"reader", "mind", "token_in"} <= moved and not {"encoder", "own_in", "connector"} & moved
+            assert "copied_right" in parts or parts["heard_right"] >= 0
+        return loss, parts
+
+    monkeypatch.setattr(duplex, "losses", losses)
+    text = {"share": 0.5, "blocks": 40, "batch": 2, "drills": 2, "pace": 4.0}
+    reads, learning = _switched(read_pieces=True), {**LEARNING, "steps": 12}
+    assert room(ears=None, words=None, init="run", out="both", text=text, model=reads, loop=learning) == 0
+    assert 2 <= sum(seen) <= 10 and len(seen) == 12
+    first = list(seen)
+    seen.clear()
+    assert room(ears=None, words=None, init="run", out="again", text=text, model=reads, loop=learning) == 0
+    assert seen == first
+    assert room(ears=None, words=None, init="run", out="none", text={"share": 1.0}, model=reads) == 2
+
+
 def test_a_run_goes_on_with_the_ears_of_the_one_before(room, tmp_path):
     assert room() == 0
     assert room(ears=None, words=None, init="run", out="next") == 0
