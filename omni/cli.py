@@ -159,6 +159,8 @@ def _add_evaluate(commands) -> None:
             raise ConfigError(f"{args.suite} runs the model in this process: --server and --recorded are for scripts")
         if args.webrtc and not args.server:
             raise ConfigError("--webrtc is a way to a running server: add --server URL")
+        if (args.curve or args.eagerness is not None) and args.suite != "world":
+            raise ConfigError("--curve and --eagerness are of world: omni evaluate world --curve")
         args.model = args.model or (None if others else "tiny")
         if args.suite == "fdb":
             from omni.evaluate.fdb.command import main as evaluate
@@ -227,13 +229,18 @@ def _add_evaluate(commands) -> None:
     senses.add_argument("--only", action="append", default=[], metavar="ROW", help="this row, task or group of tasks: "
                         "captions (an4, words, orders, unseen_engine), ears (with echo and sounds), voice (understood, "
                         "vocoder, seams), compute; of the world a skill, real_orders, real_orders_12db, real_strings, "
-                        "or skills, answers, real; may be repeated")
+                        "pauses, ambiguous, or skills, answers, real; may be repeated")
     senses.add_argument("--runs", nargs="+", metavar="DIR", help="measure these side by side: weights folders, or runs "
                         "of stages ears, voice, adversary and duplex")
     world = parser.add_argument_group("of world")
     world.add_argument("--voices", choices=["unseen", "variants"], default="unseen", help="who asks: voices of another "
                        "kind of synthesis than any lesson's, or variants of a known kind that no lesson has (default: "
                        "unseen)")
+    world.add_argument("--curve", action="store_true", help="ask pauses, ambiguous and facts alone, of the model at "
+                       "several eagernesses: how soon it answers against how often it takes the floor in a pause; also "
+                       "a picture, curve.png")
+    world.add_argument("--eagerness", nargs="+", type=float, metavar="E", help="of the curve, which is then drawn: "
+                       "what is added to the logit of taking the floor (default: -6 -4 -2 0 2 4)")
     _add_model(parser)
     parser.set_defaults(call=call, model=None)      # `call` knows whether one is wanted
 

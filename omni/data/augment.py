@@ -167,20 +167,21 @@ class Augment:
 
 
 def hesitate(x: np.ndarray, rng: random.Random, words: list[tuple[str, int, int]] | None = None,
-             ) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
+             after: int | None = None) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
     """Somebody who thinks while speaking: the end of a word is drawn out, and 0.2 to 1.2 s of pause follow.
 
     Args:
         x: (n,) of any type, speech.
         words: (word, first sample, one past the last) of each word, if known; then the pause follows one of them, and
             otherwise lies at the quietest place of the middle.
+        after: index of the word that it follows, if not one that is drawn.
 
     Returns:
         longer speech of the same type, and where the words are now.
     """
     words = list(words or [])
     if len(words) > 1:
-        _, first, at = rng.choice(words[:-1])
+        _, first, at = rng.choice(words[:-1]) if after is None else words[after]
     else:
         low, count = int(len(x) * 0.25), max(int(len(x) * 0.45) // 480, 1)
         frames = np.abs(x[low:low + count * 480].astype(np.float32))

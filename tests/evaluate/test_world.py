@@ -15,7 +15,7 @@ from omni.data.partner import Partner
 from omni.data.skills.talk import Answer
 from omni.data.streams import SoundLine
 from omni.data.user import BLOCK
-from omni.evaluate.world import command, exam, judge, voice
+from omni.evaluate.world import exam, judge, table, voice
 from omni.evaluate.world.examiner import PATIENCE_S, Examiner
 from omni.model.tokens import FIRST_PIECE, START_SPEAK, THINK, Pieces
 
@@ -198,14 +198,14 @@ def judged(is_right: bool, latency_s: float | None = 0.3, apart: bool = False) -
 
 def test_rows_count_over_conversations_and_say_what_was_reached():
     found = {("sums", str(i)): [judged(True), judged(i % 2 == 0, 2.5, True)] for i in range(20)}
-    table = {row.name: row for row in command.rows(found)}
-    assert table["sums"].value == 0.75 and table["sums"].count == 40 and table["sums"].cases == 20
-    assert table["sums"].low < 0.75 < table["sums"].high and table["sums"].reached == "no"
-    assert "50.0% of 20" in table["sums"].note
-    assert table["in_time"].value == 0.5 and table["latency_p50"].value == pytest.approx(1.4, abs=1.2)
-    assert "answers" not in table, "only where all of its skills were asked"
-    every = {(name, "0"): [judged(True)] for name in command.ANSWERS}
-    assert {row.name: row.value for row in command.rows(every)}["answers"] == 1.0
+    by_name = {row.name: row for row in table.rows(found)}
+    assert by_name["sums"].value == 0.75 and by_name["sums"].count == 40 and by_name["sums"].cases == 20
+    assert by_name["sums"].low < 0.75 < by_name["sums"].high and by_name["sums"].reached == "no"
+    assert "50.0% of 20" in by_name["sums"].note
+    assert by_name["in_time"].value == 0.5 and by_name["latency_p50"].value == pytest.approx(1.4, abs=1.2)
+    assert "answers" not in by_name, "only where all of its skills were asked"
+    every = {(name, "0"): [judged(True)] for name in table.ANSWERS}
+    assert {row.name: row.value for row in table.rows(every)}["answers"] == 1.0
 
 
 def test_the_command_writes_what_was_asked_and_heard(monkeypatch, tmp_path, capsys):

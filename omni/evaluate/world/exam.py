@@ -21,13 +21,15 @@ from omni.evaluate.scenario import normal
 from omni.evaluate.senses import stimuli
 from omni.evaluate.world import voice
 from omni.evaluate.world.examiner import Examiner, Reciter
-from omni.evaluate.world.judge import Judged, judged
+from omni.evaluate.world.judge import Judged, judged, paused
+from omni.evaluate.world.pauses import PAUSES, Pausing
 from omni.model.duplex import DuplexModel
 
 ASKS = 6                # in a conversation; what was said before is part of what is asked
 SKILLS = {"orders": ASKS, "readback": ASKS, "sums": ASKS, "facts": ASKS, "recall": ASKS, "stories": 2, "floor": 3,
           "smalltalk": ASKS, "sounds": 4, "unknown": ASKS}
 REAL = ("real_orders", "real_orders_12db", "real_strings")
+_COUNTS = {**SKILLS, **dict.fromkeys(PAUSES, ASKS)}
 _LONGEST = 4_500        # blocks: 6 minutes
 
 
@@ -36,7 +38,7 @@ class Sitting:
     """A conversation to be held.
 
     Attributes:
-        task: name of a skill or of a row of recordings.
+        task: name of a skill, of a row of recordings, or of pauses.
         case: what is drawn anew for an interval: the conversation, or the recording however often it is heard.
         make: its partner, its room, and by the identity of each ask whether it is kept from lessons.
     """
@@ -49,9 +51,9 @@ class Sitting:
 def sittings(task: str, most: int, seed: int, voices: voice.Kind = "unseen") -> list[Sitting]:
     """The conversations of a task in which about `most` things are asked. Recordings are heard several times if they
     are fewer, at other moments and over other noise."""
-    if task in SKILLS:
+    if task in _COUNTS:
         return [Sitting(task, str(i), partial(_skill, task=task, seed=f"{seed}/{task}/{i}", voices=voices))
-                for i in range(-(-most // SKILLS[task]))]
+                for i in range(-(-most // _COUNTS[task]))]
     found = real_strings() if task == "real_strings" else _dev_orders()
     random.Random(seed).shuffle(found)
     return [Sitting(task, r.path.name, partial(_recorded, record=r, noisy=task.endswith("12db"), seed=f"{seed}/{i}"))
@@ -82,7 +84,10 @@ def hold(model: DuplexModel, todo: Sequence[Sitting], batch: int, deaf: bool = F
             if not any(active):
                 break
         for sitting, partner, course, (_, _, apart) in zip(some, partners, loop.courses, made, strict=True):
-            yield sitting, counted(sitting.task, judged(partner, course, apart))
+            if sitting.task in PAUSES:
+                yield sitting, paused(partner, course, apart)
+            else:
+                yield sitting, counted(sitting.task, judged(partner, course, apart))
 
 
 def counted(task: str, found: list[Judged]) -> list[Judged]:
@@ -117,7 +122,9 @@ class _Silence:
 def _skill(model: DuplexModel, task: str, seed: str, voices: voice.Kind):
     rng = random.Random(seed)
     source = voice.Voiced(voice.draw(rng, voices))
-    partner = Partner(rng, source, model.pieces, user=Examiner(rng, source, task, SKILLS[task]))
+    if task in PAUSES:
+        source = Pausing(source, task)
+    partner = Partner(rng, source, model.pieces, user=Examiner(rng, source, task, _COUNTS[task]))
     return partner, LiveRoom(_LONGEST, rng), source.apart
 
 
@@ -157,4 +164,4 @@ def real_strings() -> list[Recording]:
             and r.text and len(r.text.split()) > 1 and all(len(w) == 1 or w in items for w in r.text.lower().split())]
 
 
-__all__ = ["REAL", "SKILLS", "Sitting", "hold", "sittings"]
+__all__ = ["PAUSES", "REAL", "SKILLS", "Sitting", "hold", "sittings"]

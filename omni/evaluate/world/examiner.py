@@ -3,12 +3,12 @@
     skills   ask ─► answer ─► ask ─► answer ...             one skill a conversation, so that context builds up
     floor    ask for something long ─► stop or wait over it ─► go on, be back, say it again, never mind
     sounds   something sounds ─► ask what it was             and now and then nothing does
+    pauses   as skills, of several of them                   with a pause in each ask
 """
 
 import random
 
-from omni.data.user import BLOCK, RATE_HZ, Heard, Line, Situation
-from omni.evaluate.world.voice import Voiced
+from omni.data.user import BLOCK, RATE_HZ, Heard, Line, Situation, Source
 
 PATIENCE_S = 4.0        # from the end of a question, if the answer does not begin
 _LONGEST_S = 75.0       # after which the next thing is asked whatever the agent does
@@ -22,7 +22,7 @@ class Examiner:
         over: everything has been asked and answered, or not answered in time.
     """
 
-    def __init__(self, rng: random.Random, source: Voiced, skill: str, count: int):
+    def __init__(self, rng: random.Random, source: Source, skill: str, count: int):
         self.rng, self.source, self.skill = rng, source, skill
         self.over = False
         self._left, self._next_at = count, rng.randrange(RATE_HZ // 2, RATE_HZ)

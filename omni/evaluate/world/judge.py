@@ -16,6 +16,7 @@ from omni.data.skills.talk import Answer
 from omni.data.user import BLOCK, RATE_HZ
 from omni.evaluate.scenario import normal
 from omni.evaluate.verdicts import contains
+from omni.model.tokens import END_SPEAK, START_SPEAK
 
 EARLY = 3               # blocks before a question's end in which an answer may begin
 SILENT_S = 2.0          # from the end of a command to silence
@@ -71,6 +72,28 @@ def judged(partner: Partner, course: Course, apart: dict[int, bool] | None = Non
         latency = latency_s(course, replies[0].started, turn.heard.end) if replies and answer.text else None
         found.append(Judged(ask.skill, ask.kind, ask.user, answer.text, said, right, latency, over,
                             (apart or {}).get(id(ask), False)))
+    return found
+
+
+def paused(partner: Partner, course: Course, apart: dict[int, bool] | None = None) -> list[Judged]:
+    """All pauses in what was asked, whatever came of the question: right is whoever does not take the floor in one.
+
+    Taken is the floor by `<start_speak>` in a block that holds some of the pause. `over` are those in which the agent
+    spoke already; these tell nothing.
+    """
+    found = []
+    for turn in partner.turns:
+        line, at = turn.heard.line, turn.heard.at
+        first, last = (at + line.pause[0]) // BLOCK, (at + line.pause[1] - 1) // BLOCK
+        if last >= len(course.token):
+            continue
+        changes = [token for token in course.token[:first] if token in (START_SPEAK, END_SPEAK)]
+        taken = START_SPEAK in course.token[first:last + 1]
+        words = line.text.split()
+        asked = " ".join([*words[:line.after], "|", *words[line.after:]])
+        said = " ".join(r.said for r in partner.replies if first <= r.started <= last)
+        found.append(Judged(line.ask.skill, line.ask.kind, asked, "", said, not taken, None,
+                            changes[-1:] == [START_SPEAK], (apart or {}).get(id(line.ask), False)))
     return found
 
 

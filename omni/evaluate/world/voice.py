@@ -3,6 +3,7 @@
 import random
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Literal
 
 import numpy as np
@@ -38,12 +39,17 @@ class Voiced:
     def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
             over: bool = False, longest: int | None = None) -> SoundLine | None:
         """See `omni.data.user.Source`."""
+        found = self.drawn(rng, memory, skill, kinds, over, longest)
+        return None if found is None else self.say(found)
+
+    def drawn(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
+              over: bool = False, longest: int | None = None) -> Ask | None:
+        """As `ask`, not yet said."""
         told, apart = (rng, memory, skill, kinds, over, longest), rng.random() < self.held_out
         found = asked(*told, apart) or asked(*told)
-        if found is None:
-            return None
-        self.apart[id(found)] = apart
-        return self.say(found)
+        if found is not None:
+            self.apart[id(found)] = apart
+        return found
 
     def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
         """See `omni.data.user.Source`: sounds alone."""
@@ -52,8 +58,9 @@ class Voiced:
     def say(self, ask: Ask) -> SoundLine:
         """An ask in this voice."""
         if self.quiet:
-            count = int(len(ask.user) * 0.07 * RATE_HZ)
-            return SoundLine(np.zeros(count, np.int16), ask.user, ask.skill, count, ask=ask)
+            ends = [int(end * 0.07 * RATE_HZ) for end in accumulate(len(word) + 1 for word in ask.user.split())]
+            words = list(zip(ask.user.split(), [0, *ends], ends, strict=False))
+            return SoundLine(np.zeros(ends[-1], np.int16), ask.user, ask.skill, ends[-1], words=words, ask=ask)
         speech = voices.speak_aligned(ask.user, self.voice)
         samples = speech.samples / max(float(np.abs(speech.samples).max(initial=0.0)), 1e-3) * 0.5
         return SoundLine((samples * 32_767).astype(np.int16), ask.user, ask.skill, len(samples), self.voice.name,
