@@ -110,7 +110,9 @@ class RingLanguageModel(nn.Module):
     def forward(self, embeds_BTD: Tensor, offset: int = 0) -> Tensor:
         """Hidden states (B, T, D) of a whole sequence from an empty ring; `offset` shifts all positions."""
         index = torch.arange(embeds_BTD.shape[1], device=embeds_BTD.device)[None]
-        mask = self.visible(index, index).expand(len(embeds_BTD), -1, -1, -1)
+        mask = None  # all before, which the backbone sees to itself, and faster
+        if index.shape[1] > self.window:
+            mask = self.visible(index, index).expand(len(embeds_BTD), -1, -1, -1)
         backbone = self.model.get_decoder()
         return backbone(inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=index + offset,
                         use_cache=False).last_hidden_state

@@ -55,6 +55,21 @@ def test_steps_equal_the_librarys_plain_causal_forward_while_the_window_holds_al
                                    rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("model_type", STOCK)
+def test_a_window_that_holds_all_needs_no_mask(model_type):
+    model, embeds, given = _stock(model_type), torch.randn(2, 9, tiny.WIDTH), []
+    whole = RingLanguageModel(model, window=9)
+    model.get_decoder().register_forward_pre_hook(lambda module, args, named: given.append(named["attention_mask"]),
+                                                  with_kwargs=True)
+    with torch.no_grad():
+        plain = whole(embeds, 7)
+        whole.visible = lambda key, query: (key[:, None, :] <= query[:, :, None])[:, None]
+        whole.window = 8  # says that it is too small: the same as a mask
+        masked = whole(embeds, 7)
+    assert given[0] is None and given[1].shape == (2, 1, 9, 9)
+    torch.testing.assert_close(plain, masked, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("window", "pinned", "step"), [(4, 0, 1), (4, 3, 1), (6, 0, 3), (6, 4, 3)])
 def test_window_and_pinned_prefix_are_exact_past_two_wraps(window, pinned, step):
     """Two layers against the library's forward under a mask written out by hand."""

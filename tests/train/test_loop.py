@@ -70,6 +70,26 @@ def _config(seconds: float, **settings) -> loop.LoopConfig:
     return loop.LoopConfig(seconds / 60, lr=0.05, warmup=5, threads=1, **settings)
 
 
+def test_bfloat16_computes_and_float32_is_what_learns(tmp_path, clock):
+    kinds, lost = [], {}
+
+    def loss_of(model, batch):
+        hidden = model[0](batch[0])
+        kinds.append(hidden.dtype)
+        loss = (model[2](model[1](hidden)).float() - batch[1]).square().mean()
+        return loss, {}
+
+    for wanted in (False, True):
+        kinds.clear()
+        model = _model()
+        loop.run(model, _batches(clock), loss_of, _config(120, bf16_cpu=wanted), tmp_path / str(wanted))
+        assert set(kinds) == {torch.bfloat16 if wanted else torch.float32}
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        lines = (tmp_path / str(wanted) / "log.jsonl").read_text().splitlines()
+        lost[wanted] = json.loads(lines[-1])["loss"]
+    assert lost[True] != lost[False] and lost[True] == pytest.approx(lost[False], rel=0.3)
+
+
 def test_it_learns_and_leaves_the_average_in_the_model_and_on_disk(tmp_path, clock):
     model = _model()
     loop.run(model, _batches(clock), _loss, _config(120, ema=0.9), tmp_path)
