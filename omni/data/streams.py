@@ -52,7 +52,8 @@ class TextSource:
     """Lines from the skills' texts alone.
 
     Args:
-        pace: how many times faster than people they are said; people pause, whoever is faster does not.
+        pace: how many times faster than people they are said, but at most a word a block; people pause, whoever is
+            faster does not.
     """
 
     def __init__(self, pace: float = 1.0):
@@ -86,7 +87,8 @@ class TextSource:
         for i, word in enumerate(spoken):
             if pause and i == pause:
                 at += int(rng.uniform(0.2, 1.2) * RATE_HZ)
-            long = int(max((len(word) + 1) * pace, 0.15 / self.pace) * RATE_HZ)
+            # two words of one block could not be told apart: what is read there is a sum
+            long = int(max((len(word) + 1) * pace, 0.15 / self.pace, BLOCK / RATE_HZ) * RATE_HZ)
             words.append((word, at, at + long))
             at += long
         return TextLine(text, max(at, int(0.3 * RATE_HZ / self.pace)), words, ask)

@@ -255,6 +255,9 @@ def train(stage: DuplexStage) -> None:
              lr_scale=lambda name: stage.ears_rate if name.startswith("model.encoder.") else 1.0, also=rollouts)
     if stage.lora is not None:
         adapters.merge(model)
+    if not loop.leads():
+        return
+    if stage.lora is not None:
         loop.save(folder / "model.safetensors", dict(lesson.state_dict()))  # plain, for the stages after this one
     save_model(model.cpu(), folder / "weights")
 

@@ -29,6 +29,7 @@ from omni.base.config import LATER
 from omni.base.memory import keep_memory
 from omni.train import curves
 
+TOGETHER_S = 10.0  # in which signals to several processes are one
 Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
 Losses = Callable[[nn.Module, object], tuple[Tensor, dict[str, float]]]
 STEPS_PER_LINE = 20
@@ -80,6 +81,11 @@ class LoopConfig:
     bf16_cpu: bool = field(default=False, metadata=LATER)
 
 
+def leads() -> bool:
+    """Whether this process is the only one, or the first of those that torchrun has started: the one that writes."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write safetensors so that the file is complete or not there; a tensor with two names is written under both."""
     partial = path.with_suffix(".partial")
@@ -122,9 +128,12 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
             course.seconds = time.monotonic() - started
             course.save(folder)
 
-    with _Stop() as stop:
+    stopped = False
+    with _Stop(patience_s=0.0 if team.size == 1 else TOGETHER_S) as stop:
         try:
-            while not stop.asked and not course.over(elapsed := team.agree(time.monotonic() - started)):
+            # all stop after the same step: whoever went on alone would wait for the others' gradients for ever
+            while (not (stopped := team.any(stop.asked))
+                   and not course.over(elapsed := team.agree(time.monotonic() - started))):
                 if source is None:
                     per_step = config.accumulate * team.size
                     source = batches(course.step * per_step + team.rank, team.size)
@@ -139,8 +148,8 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
                         curves.draw(folder)
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            stop.asked = True
-        if stop.asked and log is not None:
+            stopped = True
+        if stopped and log is not None:
             log.bar.write("interrupted; keeping what was learned")
         checkpoint()
     if log is not None:
@@ -278,6 +287,14 @@ class _Team:
         dist.broadcast(told, 0)
         return told.item()
 
+    def any(self, asked: bool) -> bool:
+        """Whether one of them says so."""
+        if self.size == 1:
+            return asked
+        told = torch.tensor([float(asked)], device=self._device)
+        dist.all_reduce(told)
+        return told.item() > 0
+
     def average(self, parameters: list[nn.Parameter]) -> None:
         """Gradients become their mean over the processes; one that a process has none of counts as zero."""
         if self.size == 1:
@@ -293,10 +310,15 @@ class _Stop:
     """Ctrl-C and SIGTERM ask for an end after the step; a second one ends at once.
 
     A run in the background gets SIGTERM, and shells start such runs with SIGINT ignored: both keep what was learned.
+
+    Args:
+        patience_s: seconds from the first one in which more of them mean the same: Ctrl-C reaches the processes of
+            torchrun twice, from the terminal and from torchrun.
     """
 
-    def __init__(self):
+    def __init__(self, patience_s: float = 0.0):
         self.asked = False
+        self._patience_s, self._since = patience_s, 0.0
 
     def __enter__(self) -> "_Stop":
         self._kept = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -307,9 +329,10 @@ class _Stop:
             signal.signal(number, handler)
 
     def _ask(self, *_) -> None:
-        if self.asked:
+        if self.asked and time.monotonic() - self._since >= self._patience_s:
             raise KeyboardInterrupt
-        self.asked = True
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
 
 
 class _Log:

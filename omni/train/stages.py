@@ -25,6 +25,7 @@ from omni.base.errors import ConfigError
 from omni.data import provenance
 from omni.model import weights
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
+from omni.train import loop
 
 STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "EarsStage"),
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
@@ -84,6 +85,8 @@ def begin(config: Any, data: list[Path]) -> Path:
         for key, old, new in _differences(before, plain):
             raise ConfigError(f"{folder} holds a run with {key}: {old}, now it is {new}; choose another --out to begin "
                               "anew, or the same value to go on")
+    if not loop.leads():
+        return folder
     path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
     starts = folder / "run.json"
     told = json.loads(starts.read_text(encoding="utf-8")) if starts.exists() else []

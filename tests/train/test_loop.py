@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -298,6 +299,33 @@ loop.run(_model(), loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, wa
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, value in one.state_dict().items():
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_two_processes_stop_together_and_keep_what_they_learned(tmp_path):
+    """SIGTERM to torchrun: neither waits for the other, and the run goes on from the step that both had reached."""
+    program = tmp_path / "together.py"
+    program.write_text(f"""import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_loop import Counting, _loss, _model, loader, loop
+def slowly(model, batch):
+    time.sleep(0.05)
+    return _loss(model, batch)
+loop.run(_model(), loader(Counting(), 0), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
+""")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        log = tmp_path / "run" / "log.jsonl"
+        while running.poll() is None and not (log.exists() and log.read_text()):  # twenty steps
+            time.sleep(0.1)
+        started = time.monotonic()
+        running.send_signal(signal.SIGTERM)
+        told = running.stderr.read().decode()
+        running.wait(60)
+        assert time.monotonic() - started < 25, "torchrun kills after 30 s"
+    progress = tmp_path / "run" / "progress.json"
+    assert progress.exists(), told[-3000:]
+    assert 20 <= json.loads(progress.read_text())["step"] < 4000
 
 
 def test_each_process_of_a_machine_has_its_own_device(monkeypatch):
