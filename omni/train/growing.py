@@ -30,10 +30,15 @@ def bring_rows(table: Tensor, before: Pieces, fresh: Tensor, now: Pieces) -> Ten
     return brought
 
 
-def shared_rows(folder: Path, pieces: Pieces) -> list[int]:
-    """Rows of a table of `pieces` that those of weights, or of a run, have too. A run that lists none has the same."""
+def pieces_of(folder: Path, pieces: Pieces) -> Pieces:
+    """What weights, or a run, say; a run that lists nothing says `pieces`."""
     path = folder / "pieces.json"
-    known = Pieces.load(path) if path.exists() else pieces
+    return Pieces.load(path) if path.exists() else pieces
+
+
+def shared_rows(folder: Path, pieces: Pieces) -> list[int]:
+    """Rows of a table of `pieces` that those of weights, or of a run, have too."""
+    known = pieces_of(folder, pieces)
     return [i for i in range(len(pieces)) if pieces.symbol(i) in known]
 
 

@@ -35,7 +35,7 @@ from omni.model.tokens import PAUSES, Pieces
 from omni.model.vocoder import DELAY, HOP
 from omni.model.weights import load_model
 from omni.train import loop, stages
-from omni.train.growing import EMBEDDING, bring_rows
+from omni.train.growing import EMBEDDING, bring_rows, pieces_of
 from omni.train.loop import LoopConfig
 
 _PAUSE_MS = {",": 180, ".": 320, "?": 320}
@@ -376,7 +376,7 @@ def train(stage: VoiceStage) -> None:
 
 
 def _take(mouth: Mouth, folder: Path, pieces: Pieces) -> None:
-    before = Pieces.load(folder / "pieces.json") if (folder / "pieces.json").exists() else pieces
+    before = pieces_of(folder, pieces)
     known = load_file(folder / "model.safetensors")
     if any(name.startswith("mind.") for name in known):  # weights, and rounded ones
         known = load_model(folder).state_dict()
