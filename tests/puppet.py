@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import torch
 
+from omni.data.closed_loop import ClosedLoop
 from omni.data.user import BLOCK
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
 
@@ -73,3 +74,11 @@ class Puppet:
             queue[row] = torch.tensor([waiting, sounding])
             tokens.append(token)
         return SimpleNamespace(token=torch.tensor(tokens), audio=audio)
+
+
+class Watched(ClosedLoop):
+    """Lets a puppet see what is right."""
+
+    def __init__(self, model, *args, **settings):
+        super().__init__(model, *args, **settings)
+        model.loop = self

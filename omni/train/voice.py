@@ -328,7 +328,7 @@ class VoiceStage:
         out: folder of the run.
         init: folder of an earlier run, or weights by name or folder; its embedding table stays as it is, so that a mind
             trained on it keeps its inputs. A piece that it lacks has a random embedding, and is learned by its sound.
-        vocoder: off, what makes samples of frames stays as `init` brought it, at a third of the time a step.
+        vocoder: off, what makes samples of frames stays as `init` brought it, and is not computed.
         blocks, batch: of a batch.
         processes: that speak.
     """

@@ -9,7 +9,6 @@ import pytest
 
 from omni.cli import main
 from omni.data import recordings, skills
-from omni.data.closed_loop import ClosedLoop
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
 from omni.data.skills.talk import Answer
@@ -22,18 +21,10 @@ from omni.model.tokens import FIRST_PIECE, START_SPEAK, THINK, Pieces
 PIECES = Pieces(skills.vocabulary())
 
 
-class Watched(ClosedLoop):
-    """Lets a puppet see what is right."""
-
-    def __init__(self, model, *args, **settings):
-        super().__init__(model, *args, **settings)
-        model.loop = self
-
-
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     """Voices and clips cost nothing, and a conversation is at most two minutes."""
-    monkeypatch.setattr(exam, "ClosedLoop", Watched)
+    monkeypatch.setattr(exam, "ClosedLoop", puppet.Watched)
     monkeypatch.setattr(exam, "_LONGEST", 1_500)
     monkeypatch.setattr(voice, "clips", lambda: [(name, np.ones(60_000, np.float32) * 0.1)
                                                  for name in ("dog_bark", "rain", "rooster")])
@@ -90,7 +81,7 @@ def test_who_never_stops_does_not_hold_its_tongue():
 def test_one_thing_is_asked_after_the_other_and_context_builds_up():
     sitting = exam.sittings("recall", 12, 5)[1]
     partner, room, _ = sitting.make(puppet.Puppet(PIECES))
-    loop = Watched(puppet.Puppet(PIECES), [partner], [room])
+    loop = puppet.Watched(puppet.Puppet(PIECES), [partner], [room])
     while not partner.user.over:
         loop.step()
     assert len(partner.turns) == exam.SKILLS["recall"]
@@ -103,7 +94,7 @@ def test_patience_has_an_end():
     source = voice.Voiced(None)
     rng = random.Random(3)
     partner = Partner(rng, source, PIECES, user=Examiner(rng, source, "facts", 3))
-    loop = Watched(puppet.Puppet(PIECES, lambda row, block, due: THINK), [partner], [LiveRoom(600, rng)])
+    loop = puppet.Watched(puppet.Puppet(PIECES, lambda row, block, due: THINK), [partner], [LiveRoom(600, rng)])
     while not partner.user.over:
         loop.step()
     gaps = [(b.heard.at - a.heard.end) / 16_000 for a, b in zip(partner.turns, partner.turns[1:], strict=False)]

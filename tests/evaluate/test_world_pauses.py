@@ -13,7 +13,6 @@ from PIL import Image
 
 from omni.cli import main
 from omni.data import skills
-from omni.data.closed_loop import ClosedLoop
 from omni.data.skills.talk import Ask, Memory
 from omni.data.streams import SoundLine
 from omni.data.user import BLOCK
@@ -23,21 +22,13 @@ from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 PIECES = Pieces(skills.vocabulary())
 
 
-class Watched(ClosedLoop):
-    """Lets a puppet see what is right."""
-
-    def __init__(self, model, *args, **settings):
-        super().__init__(model, *args, **settings)
-        model.loop = self
-
-
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     """Voices cost nothing, and a conversation is at most two minutes."""
     def silent(self, speaker, held_out=0.5, quiet=True):
         self.voice, self.held_out, self.quiet, self.apart = speaker, held_out, True, {}
 
-    monkeypatch.setattr(exam, "ClosedLoop", Watched)
+    monkeypatch.setattr(exam, "ClosedLoop", puppet.Watched)
     monkeypatch.setattr(exam, "_LONGEST", 1_500)
     monkeypatch.setattr(voice.Voiced, "__init__", silent)
 
