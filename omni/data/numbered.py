@@ -7,7 +7,6 @@ take every n-th batch each.
 """
 
 import random
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,29 +25,70 @@ class Numbered(IterableDataset):
     seed = 0
     first, every = 0, 1
 
-    @abstractmethod
     def open(self) -> Callable[[random.Random], Any]:
         """Read what batches are made from; gives what makes one."""
+        raise NotImplementedError
 
     def __iter__(self) -> Iterator[Any]:
         worker = torch.utils.data.get_worker_info()
         index, count = (worker.id, worker.num_workers) if worker else (0, 1)
-        make, number = self.open(), self.first + index * self.every
+        make, number = self.by_number(), self.first + index * self.every
         while True:
-            yield make(random.Random(f"{self.seed}/{number}"))
+            yield make(number)
             number += count * self.every
+
+    def by_number(self) -> Callable[[int], Any]:
+        """What makes batch number n."""
+        make = self.open()
+        return lambda number: make(random.Random(f"{self.seed}/{number}"))
+
+
+ROUND = 192  # batches; a multiple of the usual numbers of processes and workers, so that each meets the same ones again
 
 
 class Mixed(Numbered):
-    """Batches of two streams: a share of them, by their number alone, of the second one."""
+    """Batches of two streams: a share of them, by their place in a round alone, of the second one.
+
+    Four in a row are of one stream, so that processes that share a step take equally long.
+    """
 
     def __init__(self, first: Numbered, second: Numbered, share: float, seed: int):
         self._streams, self._share, self.seed = (first, second), share, seed
 
-    def open(self) -> Callable[[random.Random], Any]:
+    def by_number(self) -> Callable[[int], Any]:
         """See `Numbered`."""
-        makers = [stream.open() for stream in self._streams]
-        return lambda rng: makers[rng.random() < self._share](rng)
+        makers = [stream.by_number() for stream in self._streams]
+        fours = range(ROUND // 4)
+        second = set(random.Random(f"{self.seed}/second").sample(fours, round(self._share * len(fours))))
+        return lambda n: makers[n % ROUND // 4 in second](n)
+
+
+class Echoed(Numbered):
+    """Batches of a stream, each of them several times: data echoing (Choi et al. 2019, arXiv 1907.05550), for batches
+    that take longer to make than to learn from.
+
+        twice, in rounds of three:  0 1 2  0 1 2  3 4 5  3 4 5  ...
+
+    A worker keeps those of a round that fall to it.
+    """
+
+    def __init__(self, stream: Numbered, times: int):
+        self._stream, self._times = stream, times
+
+    def by_number(self) -> Callable[[int], Any]:
+        """See `Numbered`."""
+        make, kept = self._stream.by_number(), {}
+
+        def again(number: int) -> Any:
+            first = number // (ROUND * self._times) * ROUND
+            fresh = first + number % ROUND
+            if kept and min(kept) < first:
+                kept.clear()
+            if fresh not in kept:
+                kept[fresh] = make(fresh)
+            return kept[fresh]
+
+        return again
 
 
 def loader(stream: Numbered, workers: int = 1, prefetch: int = 3) -> Callable[[int, int], Iterator[Any]]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import skills
-from omni.data.numbered import Mixed, loader
+from omni.data.numbered import Echoed, Mixed, loader
 from omni.data.streams import SoundConversations, TextConversations
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import Connector
@@ -166,6 +166,7 @@ class DuplexStage:
         rollouts: conversations of the model itself among the lessons.
         long_share, long_blocks: share of the lessons' batches with fewer and longer rows, and how long those are.
         text: lessons without sound among them.
+        echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
     """
 
     stage: Literal["duplex"]
@@ -190,10 +191,13 @@ class DuplexStage:
     long_share: float = field(default=0.0, metadata=LATER)
     long_blocks: int = field(default=1_600, metadata=LATER)
     text: TextLessons = field(default_factory=TextLessons, metadata=LATER)
+    echo: int = field(default=1, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
             raise ValueError("preference: needs `init`, a mind that has learned to take the floor")
+        if self.echo < 1:
+            raise ValueError(f"echo is at least 1, not {self.echo}")
 
 
 def train(stage: DuplexStage) -> None:
@@ -242,6 +246,8 @@ def train(stage: DuplexStage) -> None:
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks)
+    if stage.echo > 1:
+        stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:
         captions = vocabulary if stage.model.read_pieces else None
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,

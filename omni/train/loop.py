@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.distributed as dist
@@ -33,6 +33,7 @@ TOGETHER_S = 10.0  # in which signals to several processes are one
 Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
 Losses = Callable[[nn.Module, object], tuple[Tensor, dict[str, float]]]
 STEPS_PER_LINE = 20
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # of AdamW, and of Muon
 
 
 class Also(Protocol):
@@ -63,6 +64,8 @@ class LoopConfig:
         bf16_cpu: and on a CPU. With AMX (`amx_bf16` in its flags) a step of stage "words" takes two thirds of the time;
             without, it takes longer.
         seed: of whatever is random in a step.
+        optimiser: "adamw", or "muon": the matrices inside of layers turn by orthogonal steps (Muon, Jordan et al. 2024,
+            scaled to AdamW's root mean square, so that `lr` means the same), tables, heads and vectors by AdamW.
     """
 
     minutes: float = 30.0
@@ -79,6 +82,7 @@ class LoopConfig:
     bf16: bool = True
     seed: int = 0
     bf16_cpu: bool = field(default=False, metadata=LATER)
+    optimiser: Literal["adamw", "muon"] = field(default="adamw", metadata=LATER)
 
 
 def leads() -> bool:
@@ -160,6 +164,24 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
     team.leave()
 
 
+def _optimisers(named: list[tuple[str, nn.Parameter]], config: LoopConfig,
+                lr_scale: Callable[[str], float]) -> list[torch.optim.Optimizer]:
+    """Those of a run: AdamW, or Muon and AdamW; every parameter a group of its own, with its `scale` of the rate."""
+    turned = [(n, p) for n, p in named if config.optimiser == "muon" and p.dim() == 2 and ".layers." in f".{n}"]
+    others = [(n, p) for n, p in named if all(p is not q for _, q in turned)]
+
+    def groups(some: list[tuple[str, nn.Parameter]]) -> list[dict]:
+        return [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
+                for n, p in some]
+
+    made: list[torch.optim.Optimizer] = []
+    if turned:
+        made.append(torch.optim.Muon(groups(turned), lr=config.lr, adjust_lr_fn="match_rms_adamw"))
+    if others:
+        made.append(torch.optim.AdamW(groups(others), lr=config.lr, betas=(0.9, 0.98), eps=1e-8))
+    return made
+
+
 class _Course:
     """Parameters, moments, average and the number of steps: all that a checkpoint holds."""
 
@@ -167,9 +189,7 @@ class _Course:
                  also: Also | None = None):
         self.model, self.config, self.also = model, config, also
         self.named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        groups = [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}
-                  for n, p in self.named]
-        self.optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
+        self.optimisers = _optimisers(self.named, config, lr_scale)
         self.average = {n: p.detach().clone() for n, p in self.named}
         self.step, self.seconds = 0, 0.0
         if (folder / "resume.safetensors").exists():
@@ -188,10 +208,11 @@ class _Course:
         """One step; gives what is to be logged."""
         c = self.config
         rate = min(1.0, (self.step + 1) / c.warmup) * 0.5 * (1 + math.cos(math.pi * min(self.progress(elapsed), 1)))
-        for group in self.optimiser.param_groups:
+        for group in (g for o in self.optimisers for g in o.param_groups):
             group["lr"] = c.lr * rate * group["scale"]
         self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        for _, p in self.named:
+            p.grad = None
         told: dict[str, float] = {}
         for turn in range(c.accumulate):
             batch = _moved(next(source), c.device)
@@ -204,7 +225,8 @@ class _Course:
         team.average([p for _, p in self.named])
         norm = nn.utils.clip_grad_norm_([p for _, p in self.named], c.clip)
         if torch.isfinite(norm):
-            self.optimiser.step()
+            for optimiser in self.optimisers:
+                optimiser.step()
         keep = min(c.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for n, p in self.named:
@@ -219,9 +241,9 @@ class _Course:
 
     def save(self, folder: Path) -> None:
         """What goes on, first, and then what is to be used."""
-        moments = {f"{key}.{n}": self.optimiser.state[p][key] for n, p in self.named
-                   for key in ("exp_avg", "exp_avg_sq") if key in self.optimiser.state[p]}
-        updates = {f"updates.{n}": self.optimiser.state[p]["step"] for n, p in self.named if self.optimiser.state[p]}
+        states = [(n, o.state[p]) for o in self.optimisers for n, p in self.named if p in o.state]
+        moments = {f"{key}.{n}": state[key] for n, state in states for key in MOMENTS if key in state}
+        updates = {f"updates.{n}": state["step"] for n, state in states if "step" in state}
         save(folder / "resume.safetensors", {
             **{f"parameter.{n}": p for n, p in self.named}, **moments, **updates,
             **{f"average.{n}": a for n, a in self.average.items()},
@@ -238,9 +260,13 @@ class _Course:
             for n, p in self.named:
                 p.copy_(tensors[f"parameter.{n}"])
                 self.average[n].copy_(tensors[f"average.{n}"])
-                if f"exp_avg.{n}" in tensors:
-                    self.optimiser.state[p] = {"step": tensors[f"updates.{n}"], **{
-                        key: tensors[f"{key}.{n}"].to(p.device) for key in ("exp_avg", "exp_avg_sq")}}
+        of = {p: o for o in self.optimisers for group in o.param_groups for p in group["params"]}
+        for n, p in self.named:
+            kept = {key: tensors[f"{key}.{n}"].to(p.device) for key in MOMENTS if f"{key}.{n}" in tensors}
+            if f"updates.{n}" in tensors:
+                kept["step"] = tensors[f"updates.{n}"]
+            if kept:
+                of[p].state[p] = kept
 
     def take_average(self) -> None:
         """The moving average becomes the model."""
@@ -302,8 +328,11 @@ class _Team:
         for p in parameters:
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-            dist.all_reduce(p.grad)
-            p.grad /= self.size
+        whole = torch.cat([p.grad.flatten() for p in parameters])
+        dist.all_reduce(whole)
+        whole /= self.size
+        for p, part in zip(parameters, whole.split([p.numel() for p in parameters]), strict=True):
+            p.grad.copy_(part.view_as(p))
 
 
 class _Stop:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from omni.base.errors import OmniError
-from omni.data import recordings, skills, streams
+from omni.data import recordings, skills, streams, user
 from omni.data.asks import Asks, placed
 from omni.data.bank import Utterance
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import SoundSource
+from omni.data.streams import SoundSource, TextSource
 from omni.data.user import TALK, asked
 
 RNG = random.Random(0)
@@ -145,3 +145,13 @@ def test_asks_keep_to_what_was_wanted():
         assert asked(rng, Memory(), longest=40).user
     assert asked(rng, Memory(), "floor", ("go on",)) is None, "there is nothing to go on with"
     assert sum(TALK.between.values()) == pytest.approx(1)
+
+
+def test_what_is_held_out_is_drawn_anew(monkeypatch):
+    """A generator hits upon a held-out text once in many thousands, and training is not to end there."""
+    apart = {asked(random.Random(seed), Memory(), "sums").user.lower() for seed in range(60)}
+    monkeypatch.setattr(user, "wordings", lambda: apart)
+    found = [asked(random.Random(seed), Memory(), "sums").user.lower() for seed in range(60)]
+    assert len(apart) > 50 and not apart & set(found)
+    said = TextSource().ask(random.Random(5), Memory(), "sums")
+    assert said.text.lower() not in apart

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from omni.base.config import to_plain
 from omni.cli import main
 from omni.data import skills
-from omni.data.numbered import Numbered
+from omni.data.numbered import ROUND, Numbered, loader
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.duplex import DuplexModel
 from omni.model.encoder import Encoder, caption_ids
@@ -189,6 +189,22 @@ def test_text_is_among_the_lessons_as_often_as_told(room, tmp_path, monkeypatch)
     assert room(ears=None, words=None, init="run", out="again", text=text, model=reads, loop=learning) == 0
     assert seen == first
     assert room(ears=None, words=None, init="run", out="none", text={"share": 1.0}, model=reads) == 2
+
+
+def test_sound_comes_several_times_and_text_once(room, monkeypatch):
+    streams = []
+    monkeypatch.setattr(duplex, "loader", lambda stream, workers: streams.append(stream) or loader(stream, workers))
+    assert room() == 0
+    text, reads = {"share": 0.5, "blocks": 40, "batch": 2}, _switched(read_pieces=True)
+    assert room(ears=None, words=None, init="run", out="both", text=text, model=reads, echo=2) == 0
+    made, text_made = [], []
+    streams[1]._streams[0]._stream.by_number = lambda: made.append
+    streams[1]._streams[1].by_number = lambda: text_made.append
+    make = streams[1].by_number()
+    for number in range(2 * ROUND):
+        make(number)
+    assert len(made) == ROUND // 2 and len(text_made) == ROUND
+    assert room(out="none", echo=0) == 2
 
 
 def test_a_run_goes_on_with_the_ears_of_the_one_before(room, tmp_path):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,53 @@ def test_a_run_stopped_anywhere_goes_on_bit_for_bit_whatever_it_draws(tmp_path, 
     torch.manual_seed(99)
     random.seed(99)
     loop.run(resumed, loader(Counting(), workers), _noisy, config, tmp_path / "b")
+    for name, value in straight.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+class _Layered(nn.Module):
+    """Two layers with matrices inside, and a table and a bias that are none."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + torch.tanh(layer(x))
+        return self.head(x)
+
+
+def test_muon_turns_the_matrices_of_layers_alone_and_goes_on_bit_for_bit(tmp_path):
+    """Its step has the same size in every direction; what it does not turn moves as by AdamW."""
+    config = loop.LoopConfig(60, lr=0.01, warmup=1, threads=1, weight_decay=0, steps=12, optimiser="muon")
+    moved = {}
+    for optimiser in ("muon", "adamw"):
+        model, once = _Layered(), replace(config, steps=1, ema=0, optimiser=optimiser)
+        before = {n: p.detach().clone() for n, p in model.named_parameters()}
+        loop.run(model, loader(Counting(), 0), _loss, once, tmp_path / optimiser)
+        moved[optimiser] = {n: p.detach() - before[n] for n, p in model.named_parameters()}
+    for name, step in moved["muon"].items():
+        if name in ("layers.0.weight", "layers.1.weight"):
+            sizes = torch.linalg.svdvals(step) / (0.01 * 0.2 * 4**0.5)
+            assert 0.5 < sizes.min() and sizes.max() < 1.5, name
+        else:
+            assert torch.equal(step, moved["adamw"][name]), name
+
+    straight, resumed = _Layered(), _Layered()
+    loop.run(straight, loader(Counting(), 0), _loss, config, tmp_path / "a")
+    calls = itertools.count(1)
+
+    def stopping(model, batch):
+        if next(calls) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return _loss(model, batch)
+
+    loop.run(_Layered(), loader(Counting(), 0), stopping, config, tmp_path / "b")
+    assert json.loads((tmp_path / "b" / "progress.json").read_text())["step"] == 5
+    loop.run(resumed, loader(Counting(), 0), _loss, config, tmp_path / "b")
     for name, value in straight.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 
