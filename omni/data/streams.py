@@ -22,7 +22,7 @@ from omni.data.skills import chatter, readback
 from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.data.spelling import Speller
-from omni.data.user import LONG, asked, fits
+from omni.data.user import INTERRUPTS, LONG, asked, fits
 from omni.model.captions import Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
@@ -30,7 +30,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
-PAUSES = 0.25  # share of asks with a pause in which people think
+PAUSES = 0.4  # share of asks with a pause in which people think
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
@@ -336,12 +336,15 @@ def _excerpt(line: SoundLine, rng: random.Random) -> SoundLine:
 class SoundConversations(Numbered):
     """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn.
 
+    In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     none a drill: what was said minutes ago is remembered, and minutes are waited.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
-                 dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600):
+                 dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
+                 interrupted: int = 0):
+        self.interrupted = interrupted
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -355,11 +358,13 @@ class SoundConversations(Numbered):
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
 
+        kinds = [DRILL] * self.drills + [INTERRUPTS] * self.interrupted + [TALK] * self.batch
+
         def make(rng: random.Random):
             rows, captions, long = [], [], self.long_share > 0 and rng.random() < self.long_share
             num_blocks = self.long_blocks if long else self.num_blocks
             for row in range(max(self.batch * self.num_blocks // num_blocks, 1)):
-                manners = LONG if long else DRILL if row < self.drills else TALK
+                manners = LONG if long else kinds[row]
                 talk = conversations.build(rng, num_blocks, source, speaker, manners)
                 own = talk.own_audio()
                 room = mix(talk, own, augment, rng)

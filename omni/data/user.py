@@ -86,6 +86,7 @@ class Manners:
         patience_s: how long an answer is waited for.
         longest: characters of an answer at most, None for any.
         minutes: share of silences that take up to a minute and a half.
+        listens: share of questions that are requests for long speech.
     """
 
     between: dict[str, float] = field(default_factory=lambda: {
@@ -97,10 +98,15 @@ class Manners:
     patience_s: tuple[float, float] = (3.0, 6.0)
     longest: int | None = None
     minutes: float = 0.04
+    listens: float = 0.0
 
 
 TALK = Manners()
 LONG = Manners(minutes=0.3)
+INTERRUPTS = Manners(
+    {"turn": 0.78, "sound": 0.04, "other": 0.1, "backchannel": 0.02, "word": 0.02, "stop": 0.01, "silence": 0.03},
+    {"none": 0.06, "stop": 0.26, "turn": 0.15, "correct": 0.08, "rapid": 0.03, "backchannel": 0.2, "other": 0.12,
+     "sound": 0.1}, ((0.25, 1.5),), listens=0.5)
 DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait
 
@@ -206,6 +212,8 @@ class User:
             return self.source.ask(rng, memory, "floor", ("go on",))
         if memory.sounds and rng.random() < (0.5 if self._sounded else 0.2):
             return self.source.ask(rng, memory, "sounds", over=over)
+        if not over and rng.random() < self.manners.listens:
+            return self.source.ask(rng, memory, "stories")
         return self.source.ask(rng, memory, over=over, longest=self.manners.longest)
 
     def _ask_again(self, now: Situation) -> list[Heard]:

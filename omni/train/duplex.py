@@ -166,6 +166,7 @@ class DuplexStage:
         rollouts: conversations of the model itself among the lessons.
         long_share, long_blocks: share of the lessons' batches with fewer and longer rows, and how long those are.
         text: lessons without sound among them.
+        interrupted: how many of the rows after the drills are long speech that is talked into.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
     """
 
@@ -192,6 +193,7 @@ class DuplexStage:
     long_blocks: int = field(default=1_600, metadata=LATER)
     text: TextLessons = field(default_factory=TextLessons, metadata=LATER)
     echo: int = field(default=1, metadata=LATER)
+    interrupted: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
@@ -245,7 +247,7 @@ def train(stage: DuplexStage) -> None:
         adapters.adapt(model, stage.lora)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
-                                long_blocks=stage.long_blocks)
+                                long_blocks=stage.long_blocks, interrupted=stage.interrupted)
     if stage.echo > 1:
         stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:
