@@ -7,6 +7,7 @@ take every n-th batch each.
 """
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -91,12 +92,19 @@ class Echoed(Numbered):
         return again
 
 
+def _keep_working(worker: int) -> None:
+    """A signal to a terminal's or torchrun's whole group is the trainer's, who still needs a batch for its last step;
+    a worker ends when it is told to, or the trainer is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def loader(stream: Numbered, workers: int = 1, prefetch: int = 3) -> Callable[[int, int], Iterator[Any]]:
     """A function of (first, every) that gives the stream's batches in order, made by worker processes."""
 
     def batches(first: int, every: int) -> Iterator[Any]:
         stream.first, stream.every = first, every
-        return iter(DataLoader(stream, batch_size=None, num_workers=workers,
+        return iter(DataLoader(stream, batch_size=None, num_workers=workers, worker_init_fn=_keep_working,
                                prefetch_factor=prefetch if workers else None))
 
     return batches

@@ -212,7 +212,7 @@ class User:
             return self.source.ask(rng, memory, "floor", ("go on",))
         if memory.sounds and rng.random() < (0.5 if self._sounded else 0.2):
             return self.source.ask(rng, memory, "sounds", over=over)
-        if not over and rng.random() < self.manners.listens:
+        if self.manners.listens and not over and rng.random() < self.manners.listens:
             return self.source.ask(rng, memory, "stories")
         return self.source.ask(rng, memory, over=over, longest=self.manners.longest)
 

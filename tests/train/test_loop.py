@@ -350,7 +350,8 @@ loop.run(_model(), loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, wa
 
 
 def test_two_processes_stop_together_and_keep_what_they_learned(tmp_path):
-    """SIGTERM to torchrun: neither waits for the other, and the run goes on from the step that both had reached."""
+    """SIGTERM to torchrun, which signals all their workers too: neither waits for the other, and the run goes on from
+    the step that both had reached."""
     program = tmp_path / "together.py"
     program.write_text(f"""import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -359,7 +360,7 @@ from test_loop import Counting, _loss, _model, loader, loop
 def slowly(model, batch):
     time.sleep(0.05)
     return _loss(model, batch)
-loop.run(_model(), loader(Counting(), 0), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
+loop.run(_model(), loader(Counting(), 1), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
 """)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
@@ -371,9 +372,33 @@ loop.run(_model(), loader(Counting(), 0), slowly, loop.LoopConfig(60, threads=1,
         told = running.stderr.read().decode()
         running.wait(60)
         assert time.monotonic() - started < 25, "torchrun kills after 30 s"
+    assert "RuntimeError" not in told, told[-3000:]
     progress = tmp_path / "run" / "progress.json"
     assert progress.exists(), told[-3000:]
     assert 20 <= json.loads(progress.read_text())["step"] < 4000
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_keeps_what_was_learned(tmp_path):
+    program = tmp_path / "alone.py"
+    program.write_text(f"""import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_loop import Counting, _loss, _model, loader, loop
+def slowly(model, batch):
+    time.sleep(0.05)
+    return _loss(model, batch)
+loop.run(_model(), loader(Counting(), 2), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
+""")
+    with subprocess.Popen([sys.executable, str(program)], cwd=tmp_path, start_new_session=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        log = tmp_path / "run" / "log.jsonl"
+        while running.poll() is None and not (log.exists() and log.read_text()):
+            time.sleep(0.1)
+        os.killpg(running.pid, signal.SIGINT)
+        told = running.stderr.read().decode()
+        assert running.wait(60) == 0, told[-3000:]
+    assert "Error" not in told, told[-3000:]
+    assert 20 <= json.loads((tmp_path / "run" / "progress.json").read_text())["step"] < 4000
 
 
 def test_each_process_of_a_machine_has_its_own_device(monkeypatch):
