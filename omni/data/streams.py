@@ -30,7 +30,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
-PAUSES = 0.4  # share of asks with a pause in which people think
+PAUSES = 0.25  # share of asks with a pause in which people think
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
