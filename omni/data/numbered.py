@@ -6,8 +6,10 @@ take every n-th batch each.
     seed, k ──► generator ──► batch k         worker 0: 0 2 4 ...   worker 1: 1 3 5 ...   loader: 0 1 2 3 4 5 ...
 """
 
+import copy
 import random
 import signal
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,20 +17,18 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 
-class Numbered(IterableDataset):
-    """A stream without end. A subclass opens what it reads from once a worker, and makes a batch from a generator.
+class Stream(IterableDataset):
+    """Batches by number, without end.
 
     Attributes:
-        seed: of the stream.
         first, every: the numbers it gives are first, first + every, first + 2 every, ...
     """
 
-    seed = 0
     first, every = 0, 1
 
-    def open(self) -> Callable[[random.Random], Any]:
-        """Read what batches are made from; gives what makes one."""
-        raise NotImplementedError
+    @abstractmethod
+    def by_number(self) -> Callable[[int], Any]:
+        """Begin in a worker; gives what makes batch number n."""
 
     def __iter__(self) -> Iterator[Any]:
         worker = torch.utils.data.get_worker_info()
@@ -38,8 +38,22 @@ class Numbered(IterableDataset):
             yield make(number)
             number += count * self.every
 
+
+class Numbered(Stream):
+    """A stream that opens what it reads from once a worker, and makes a batch from a generator.
+
+    Attributes:
+        seed: of the stream.
+    """
+
+    seed = 0
+
+    @abstractmethod
+    def open(self) -> Callable[[random.Random], Any]:
+        """Read what batches are made from; gives what makes one."""
+
     def by_number(self) -> Callable[[int], Any]:
-        """What makes batch number n."""
+        """See `Stream`."""
         make = self.open()
         return lambda number: make(random.Random(f"{self.seed}/{number}"))
 
@@ -47,37 +61,38 @@ class Numbered(IterableDataset):
 ROUND = 192  # batches; a multiple of the usual numbers of processes and workers, so that each meets the same ones again
 
 
-class Mixed(Numbered):
+class Mixed(Stream):
     """Batches of two streams: a share of them, by their place in a round alone, of the second one.
 
     Four in a row are of one stream, so that processes that share a step take equally long.
     """
 
-    def __init__(self, first: Numbered, second: Numbered, share: float, seed: int):
-        self._streams, self._share, self.seed = (first, second), share, seed
+    def __init__(self, first: Stream, second: Stream, share: float, seed: int):
+        self._streams, self._share, self._seed = (first, second), share, seed
 
     def by_number(self) -> Callable[[int], Any]:
-        """See `Numbered`."""
+        """See `Stream`."""
         makers = [stream.by_number() for stream in self._streams]
         fours = range(ROUND // 4)
-        second = set(random.Random(f"{self.seed}/second").sample(fours, round(self._share * len(fours))))
+        second = set(random.Random(f"{self._seed}/second").sample(fours, round(self._share * len(fours))))
         return lambda n: makers[n % ROUND // 4 in second](n)
 
 
-class Echoed(Numbered):
+class Echoed(Stream):
     """Batches of a stream, each of them several times: data echoing (Choi et al. 2019, arXiv 1907.05550), for batches
     that take longer to make than to learn from.
 
         twice, in rounds of three:  0 1 2  0 1 2  3 4 5  3 4 5  ...
 
-    A worker keeps those of a round that fall to it.
+    A worker keeps those of a round that fall to it, and gives copies: what it gives moves to shared memory, where each
+    tensor holds a file open.
     """
 
-    def __init__(self, stream: Numbered, times: int):
+    def __init__(self, stream: Stream, times: int):
         self._stream, self._times = stream, times
 
     def by_number(self) -> Callable[[int], Any]:
-        """See `Numbered`."""
+        """See `Stream`."""
         make, kept = self._stream.by_number(), {}
 
         def again(number: int) -> Any:
@@ -87,7 +102,7 @@ class Echoed(Numbered):
                 kept.clear()
             if fresh not in kept:
                 kept[fresh] = make(fresh)
-            return kept[fresh]
+            return copy.deepcopy(kept[fresh])
 
         return again
 
@@ -99,7 +114,7 @@ def _keep_working(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def loader(stream: Numbered, workers: int = 1, prefetch: int = 3) -> Callable[[int, int], Iterator[Any]]:
+def loader(stream: Stream, workers: int = 1, prefetch: int = 3) -> Callable[[int, int], Iterator[Any]]:
     """A function of (first, every) that gives the stream's batches in order, made by worker processes."""
 
     def batches(first: int, every: int) -> Iterator[Any]:

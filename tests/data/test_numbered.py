@@ -36,6 +36,20 @@ def test_echoed_batches_are_the_same_whoever_makes_them_and_wherever_they_begin(
     assert _taken(Echoed(Told("a"), 2), 40, first=ROUND + 7, every=5) == whole[ROUND + 7::5][:40]
 
 
+class Written(Told):
+    """Batches that can be written to."""
+
+    def open(self):
+        return lambda rng: [rng.random()]
+
+
+def test_what_was_given_is_not_kept():
+    again = Echoed(Written("a"), 2).by_number()
+    given = again(0)
+    given.append("changed")
+    assert again(ROUND) == given[:1]
+
+
 def test_mixed_streams_keep_their_shares_and_meet_what_is_echoed():
     sound, text = Told("sound"), Told("text")
     found = _taken(Mixed(Echoed(sound, 3), text, share=0.25, seed=4), 6 * ROUND)
