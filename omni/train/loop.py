@@ -167,8 +167,10 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
 def _optimisers(named: list[tuple[str, nn.Parameter]], config: LoopConfig,
                 lr_scale: Callable[[str], float]) -> list[torch.optim.Optimizer]:
     """Those of a run: AdamW, or Muon and AdamW; every parameter a group of its own, with its `scale` of the rate."""
-    turned = [(n, p) for n, p in named if config.optimiser == "muon" and p.dim() == 2 and ".layers." in f".{n}"]
-    others = [(n, p) for n, p in named if all(p is not q for _, q in turned)]
+    parts = {True: [], False: []}
+    for n, p in named:
+        parts[config.optimiser == "muon" and p.dim() == 2 and ".layers." in f".{n}"].append((n, p))
+    turned, others = parts[True], parts[False]
 
     def groups(some: list[tuple[str, nn.Parameter]]) -> list[dict]:
         return [{"params": [p], "scale": lr_scale(n), "weight_decay": config.weight_decay if p.dim() > 1 else 0.0}

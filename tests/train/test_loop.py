@@ -349,10 +349,9 @@ loop.run(_model(), loader(Counting(), 0), _loss, loop.LoopConfig(60, lr=0.05, wa
         torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-6)
 
 
-def test_two_processes_stop_together_and_keep_what_they_learned(tmp_path):
-    """SIGTERM to torchrun, which signals all their workers too: neither waits for the other, and the run goes on from
-    the step that both had reached."""
-    program = tmp_path / "together.py"
+def _slow_program(folder: Path, workers: int) -> Path:
+    """A program that trains in the folder `run` for some minutes."""
+    program = folder / "slow.py"
     program.write_text(f"""import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
@@ -360,13 +359,24 @@ from test_loop import Counting, _loss, _model, loader, loop
 def slowly(model, batch):
     time.sleep(0.05)
     return _loss(model, batch)
-loop.run(_model(), loader(Counting(), 1), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
+loop.run(_model(), loader(Counting(), {workers}), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
 """)
+    return program
+
+
+def _wait_for_twenty_steps(running: subprocess.Popen, run: Path) -> None:
+    log = run / "log.jsonl"
+    while running.poll() is None and not (log.exists() and log.read_text()):
+        time.sleep(0.1)
+
+
+def test_two_processes_stop_together_and_keep_what_they_learned(tmp_path):
+    """SIGTERM to torchrun, which signals all their workers too: neither waits for the other, and the run goes on from
+    the step that both had reached."""
+    program = _slow_program(tmp_path, workers=1)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(program)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-        log = tmp_path / "run" / "log.jsonl"
-        while running.poll() is None and not (log.exists() and log.read_text()):  # twenty steps
-            time.sleep(0.1)
+        _wait_for_twenty_steps(running, tmp_path / "run")
         started = time.monotonic()
         running.send_signal(signal.SIGTERM)
         told = running.stderr.read().decode()
@@ -379,21 +389,10 @@ loop.run(_model(), loader(Counting(), 1), slowly, loop.LoopConfig(60, threads=1,
 
 
 def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_keeps_what_was_learned(tmp_path):
-    program = tmp_path / "alone.py"
-    program.write_text(f"""import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from pathlib import Path
-from test_loop import Counting, _loss, _model, loader, loop
-def slowly(model, batch):
-    time.sleep(0.05)
-    return _loss(model, batch)
-loop.run(_model(), loader(Counting(), 2), slowly, loop.LoopConfig(60, threads=1, steps=4000), Path("run"))
-""")
+    program = _slow_program(tmp_path, workers=2)
     with subprocess.Popen([sys.executable, str(program)], cwd=tmp_path, start_new_session=True,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
-        log = tmp_path / "run" / "log.jsonl"
-        while running.poll() is None and not (log.exists() and log.read_text()):
-            time.sleep(0.1)
+        _wait_for_twenty_steps(running, tmp_path / "run")
         os.killpg(running.pid, signal.SIGINT)
         told = running.stderr.read().decode()
         assert running.wait(60) == 0, told[-3000:]
