@@ -30,7 +30,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
-PAUSES = 0.25  # share of asks with a pause in which people think
+PAUSES = 0.25  # share of asks with a pause in which people think, unless told
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
@@ -227,15 +227,16 @@ class SoundSource:
     Args:
         dev: take the development set instead of the training set.
         real: share of real recordings among asks of kinds that have them.
+        pauses: share of asks with a pause in which people think.
 
     Raises:
         OmniError: no utterance says what it asks.
     """
 
-    def __init__(self, folder: Path, dev: bool = False, real: float = 0.6):
+    def __init__(self, folder: Path, dev: bool = False, real: float = 0.6, pauses: float = PAUSES):
         root = recordings.data_dir()
         lines = [u for u in bank.load(folder) if u.dev == dev]
-        self.real, self.asks = real, Asks(lines)
+        self.real, self.pauses, self.asks = real, pauses, Asks(lines)
         self.pools: dict[str, list] = {k: [] for k in ("backchannel", "other", "word")}
         for u in lines:
             if u.kind:
@@ -307,7 +308,7 @@ class SoundSource:
         if ":" not in u.source and rng.random() < 0.35:  # real people are few: some speak at another speed
             speed = rng.uniform(0.9, 1.12)
             samples = soxr.resample(samples, RATE_HZ, RATE_HZ / speed).astype(np.int16)
-        if ask is not None and len(samples) > 24_000 and rng.random() < PAUSES:
+        if ask is not None and len(samples) > 24_000 and rng.random() < self.pauses:
             samples, words = hesitate(samples, rng, words)
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
         return SoundLine(samples, u.text, u.skill, len(samples), voice, words, ask)
@@ -338,13 +339,13 @@ class SoundConversations(Numbered):
 
     In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
-    none a drill: what was said minutes ago is remembered, and minutes are waited.
+    none a drill: what was said minutes ago is remembered, and minutes are waited. `pauses`: see `SoundSource`.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
-                 interrupted: int = 0):
-        self.interrupted = interrupted
+                 interrupted: int = 0, pauses: float = PAUSES):
+        self.interrupted, self.pauses = interrupted, pauses
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -353,7 +354,7 @@ class SoundConversations(Numbered):
         """See `Numbered`."""
         torch.set_num_threads(1)
         root = recordings.data_dir()
-        pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev)
+        pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev, pauses=self.pauses)
         speaker = VoiceSpeaker(self.mouth, pieces)
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)

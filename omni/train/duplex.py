@@ -24,7 +24,7 @@ from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import skills
 from omni.data.numbered import Echoed, Mixed, loader
-from omni.data.streams import SoundConversations, TextConversations
+from omni.data.streams import PAUSES, SoundConversations, TextConversations
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import Connector
 from omni.model.duplex import DuplexConfig, DuplexModel
@@ -167,6 +167,7 @@ class DuplexStage:
         long_share, long_blocks: share of the lessons' batches with fewer and longer rows, and how long those are.
         text: lessons without sound among them.
         interrupted: how many of the rows after the drills are long speech that is talked into.
+        pauses: share of what the agent is asked with sound that has a pause in which people think.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
     """
 
@@ -194,12 +195,15 @@ class DuplexStage:
     text: TextLessons = field(default_factory=TextLessons, metadata=LATER)
     echo: int = field(default=1, metadata=LATER)
     interrupted: int = field(default=0, metadata=LATER)
+    pauses: float = field(default=PAUSES, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
             raise ValueError("preference: needs `init`, a mind that has learned to take the floor")
         if self.echo < 1:
             raise ValueError(f"echo is at least 1, not {self.echo}")
+        if not 0 <= self.pauses <= 1:
+            raise ValueError(f"pauses is a share, 0 to 1, not {self.pauses}")
 
 
 def train(stage: DuplexStage) -> None:
@@ -247,7 +251,7 @@ def train(stage: DuplexStage) -> None:
         adapters.adapt(model, stage.lora)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
-                                long_blocks=stage.long_blocks, interrupted=stage.interrupted)
+                                long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses)
     if stage.echo > 1:
         stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:
