@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
+from omni.base.config import LATER
 from omni.data import held_out, recordings, skills, voices
 from omni.data.skills import chatter, floor, readback, smalltalk
 from omni.data.skills.talk import Ask, Memory
@@ -79,15 +80,15 @@ def _draw(rng: random.Random, memory: Memory) -> dict:
     return {"text": chatter.text(rng), "reply": "", "skill": "other"}
 
 
-def _synthesise(task: tuple[int, int]) -> list[tuple[np.ndarray, dict]]:
-    seed, count = task
+def _synthesise(task: tuple[int, int, float]) -> list[tuple[np.ndarray, dict]]:
+    seed, count, pico = task
     rng, made, memory = random.Random(seed), [], Memory()
     for _ in range(count):
         if rng.random() < 0.1:
             memory = Memory()
         line = _draw(rng, memory)
         held_out = rng.random() < 0.05
-        voice = voices.draw_voice(rng, held_out)
+        voice = voices.draw_voice(rng, held_out, pico)
         speech = voices.speak_aligned(line["text"], voice)
         samples = speech.samples
         if len(samples) < 1600:
@@ -134,10 +135,10 @@ def _meant(r: recordings.Recording) -> dict:
 _DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
 
-def build(folder: Path, count: int, seed: int = 0, processes: int = 2) -> None:
+def build(folder: Path, count: int, seed: int = 0, processes: int = 2, pico: float = 0.0) -> None:
     """Synthesise `count` utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [(seed * 100_003 + i, 50) for i in range(max(1, count // 50))]
+    tasks = [(seed * 100_003 + i, 50, pico) for i in range(max(1, count // 50))]
     start = 0
     with open(folder / "audio.i16", "wb") as audio, open(folder / "lines.jsonl", "w", encoding="utf-8") as lines:
 
@@ -183,6 +184,7 @@ class BankStage:
         out: folder of the bank.
         count: synthetic utterances, besides the real ones.
         processes: that speak.
+        pico: share of the synthetic speech for training that `omni.data.pico` says.
     """
 
     stage: Literal["bank"]
@@ -190,8 +192,13 @@ class BankStage:
     count: int = 22_000
     seed: int = 3
     processes: int = 2
+    pico: float = field(default=0.0, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pico <= 1:
+            raise ValueError(f"pico is a share, 0 to 1, not {self.pico}")
 
 
 def train(stage: BankStage) -> None:
     """Build a bank."""
-    build(Path(stage.out), stage.count, stage.seed, stage.processes)
+    build(Path(stage.out), stage.count, stage.seed, stage.processes, stage.pico)

@@ -13,6 +13,7 @@ from omni.data import voices
 from omni.data.espeak import Espeak
 from omni.data.festival import Festival
 from omni.data.flite import Flite
+from omni.data.pico import Pico
 from omni.model.phones import PHONES
 from omni.model.tokens import PAUSES, Pieces
 from omni.train import voice
@@ -112,6 +113,41 @@ def test_festival_tells_words_and_phones_and_refuses_a_voice_it_lacks():
     assert len(voice.speak("stop", stretch=1.3).samples) > 1.15 * len(voice.speak("stop").samples)
     with pytest.raises(OmniError, match="no-such"):
         Festival("no-such")
+
+
+def test_pico_speaks_as_fast_and_as_high_as_told_and_takes_no_markup():
+    voice = _have(lambda: Pico("en-GB"))
+    plain = voice.speak("one large latte")
+    assert plain.rate_hz == 16_000 and 8_000 < len(plain.samples) < 64_000 and np.abs(plain.samples).max() > 0.05
+    assert len(voice.speak("one large latte", rate=80).samples) > 1.15 * len(plain.samples)
+    high = voice.speak("one large latte", pitch=130)
+    assert _pitch_hz(high.samples) > 1.15 * _pitch_hz(plain.samples)
+    spelled = voice.speak("<volume level='0'>one large latte</volume>")
+    assert np.abs(spelled.samples).max() > 0.05, "what looks like a tag is read"
+    with pytest.raises(OmniError, match="en-XX"):
+        Pico("en-XX")
+
+
+def _pitch_hz(x: np.ndarray) -> float:
+    """Median over frames of 50 ms of the strongest repetition between 100 and 400 Hz."""
+    found = []
+    for frame in x[:len(x) // 800 * 800].reshape(-1, 800):
+        if np.abs(frame).max() > 0.1 * np.abs(x).max():
+            again = np.correlate(frame, frame, "full")[800:]
+            lag = 40 + int(again[39:159].argmax())
+            found.append(16_000 / lag)
+    return float(np.median(found))
+
+
+def test_pico_speaks_where_a_bank_asks_for_it_and_never_for_development():
+    rng = random.Random(5)
+    engines = [_have(lambda: voices.draw_voice(rng, pico=0.3)).engine for _ in range(400)]
+    assert 80 < engines.count("pico") < 160
+    assert all(voices.draw_voice(rng, held_out=True, pico=1.0).engine != "pico" for _ in range(50))
+    before, after = random.Random(6), random.Random(6)
+    assert voices.draw_voice(before) == voices.draw_voice(after, pico=0.0), "banks without it are as they were"
+    speech = _have(lambda: voices.speak_aligned("my name is I V A", voices.Voice("pico", "en-US", 100, 100)))
+    assert speech.phones == () and speech.words == () and len(speech.samples) > 16_000
 
 
 def test_the_benchs_speakers_are_in_no_lesson():
