@@ -64,8 +64,9 @@ class LoopConfig:
         bf16_cpu: and on a CPU. With AMX (`amx_bf16` in its flags) a step of stage "words" takes two thirds of the time;
             without, it takes longer.
         seed: of whatever is random in a step.
-        optimiser: "adamw", or "muon": the matrices inside of layers turn by orthogonal steps (Muon, Jordan et al. 2024,
-            scaled to AdamW's root mean square, so that `lr` means the same), tables, heads and vectors by AdamW.
+        optimiser: "adamw", or "muon": the matrices inside of layers (the mind's) and blocks (the ears') turn by
+            orthogonal steps (Muon, Jordan et al. 2024, scaled to AdamW's root mean square, so that `lr` means the
+            same); tables, heads and vectors by AdamW.
     """
 
     minutes: float = 30.0
@@ -169,7 +170,8 @@ def _optimisers(named: list[tuple[str, nn.Parameter]], config: LoopConfig,
     """Those of a run: AdamW, or Muon and AdamW; every parameter a group of its own, with its `scale` of the rate."""
     parts = {True: [], False: []}
     for n, p in named:
-        parts[config.optimiser == "muon" and p.dim() == 2 and ".layers." in f".{n}"].append((n, p))
+        inside = any(part in f".{n}" for part in (".layers.", ".blocks."))
+        parts[config.optimiser == "muon" and p.dim() == 2 and inside].append((n, p))
     turned, others = parts[True], parts[False]
 
     def groups(some: list[tuple[str, nn.Parameter]]) -> list[dict]:

@@ -278,11 +278,11 @@ class _Layered(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(4)
-        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.layers, self.blocks = (nn.ModuleList(nn.Linear(4, 4) for _ in range(n)) for n in (2, 1))
         self.head = nn.Linear(4, 1)
 
     def forward(self, x):
-        for layer in self.layers:
+        for layer in (*self.layers, *self.blocks):
             x = x + torch.tanh(layer(x))
         return self.head(x)
 
@@ -297,7 +297,7 @@ def test_muon_turns_the_matrices_of_layers_alone_and_goes_on_bit_for_bit(tmp_pat
         loop.run(model, loader(Counting(), 0), _loss, once, tmp_path / optimiser)
         moved[optimiser] = {n: p.detach() - before[n] for n, p in model.named_parameters()}
     for name, step in moved["muon"].items():
-        if name in ("layers.0.weight", "layers.1.weight"):
+        if name in ("layers.0.weight", "layers.1.weight", "blocks.0.weight"):
             sizes = torch.linalg.svdvals(step) / (0.01 * 0.2 * 4**0.5)
             assert 0.5 < sizes.min() and sizes.max() < 1.5, name
         else:
