@@ -26,6 +26,7 @@ from omni.data import bank, recordings
 from omni.data.augment import Augment, note, revoice
 from omni.data.numbered import Numbered
 from omni.data.own_voice import OwnVoice, echo_at
+from omni.data.skills.sounds import SOUNDS
 from omni.data.streams import active_span
 from omni.model.captions import Vocabulary
 from omni.model.encoder import caption_ids
@@ -36,8 +37,6 @@ PHONE_LATE = 960  # samples between what is named and the frame's end: a phone i
 WORD_LATE, REAL_LATE = 4, 6  # frames after a word's end, after a real utterance's end, in which it may be emitted
 FAST_OR_SLOW = 0.6  # share of real recordings played faster or slower, which moves the pitch too
 MARGIN = 4 * FRAME  # after the last utterance, for what is emitted late
-SOUNDS = ("baby_cry", "chainsaw", "clock_tick", "dog_bark", "fire_crackling", "helicopter", "person_sneeze", "rain",
-          "rooster", "sea_waves")
 
 # share of each source among utterances: real people weigh far more than their hours
 SHARES = {"synthetic": 0.42, "coffee_orders": 0.14, "an4": 0.19, "alphanumeric": 0.04, "speech_commands": 0.16,

@@ -19,10 +19,11 @@ from omni.data.conversations import BLOCK, DRILL, RATE_HZ, TALK, Conversation
 from omni.data.live_room import LEVEL, faded, placed
 from omni.data.numbered import Numbered
 from omni.data.skills import chatter, readback
+from omni.data.skills.sounds import SOUNDS
 from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.data.spelling import Speller
-from omni.data.user import INTERRUPTS, LONG, asked, fits
+from omni.data.user import INTERRUPTS, LISTENING, LONG, asked, fits
 from omni.model.captions import Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
@@ -33,6 +34,7 @@ SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
 PAUSES = 0.25  # share of asks with a pause in which people think, unless told
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
+_SOUND_S = (0.6, 5.0)  # how long a sound is read of
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
 _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
 
@@ -54,21 +56,25 @@ class TextSource:
     Args:
         pace: how many times faster than people they are said, but at most a word a block; people pause, whoever is
             faster does not.
+        sounds: sounds have a class, and whoever reads can be asked for them.
     """
 
-    def __init__(self, pace: float = 1.0):
-        self.pace = pace
+    def __init__(self, pace: float = 1.0, sounds: bool = False):
+        self.pace, self.sounds = pace, sounds
 
     def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
             over: bool = False, longest: int | None = None) -> TextLine | None:
-        """See `omni.data.user.Source`; what sounds is asked for only if somebody wants just that."""
+        """See `omni.data.user.Source`; without `sounds`, they are asked for only if somebody wants just that."""
         found = asked(rng, memory, skill, kinds, over, longest)
-        while found and skill is None and found.skill == "sounds":
+        while found and skill is None and found.skill == "sounds" and not self.sounds:
             found = asked(rng, memory, skill, kinds, over, longest)
         return found and self._line(found.user, rng, found, PAUSES)
 
     def draw(self, kind: str, rng: random.Random) -> TextLine:
-        """See `omni.data.user.Source`; nobody can read what sounds, so that sounds have no class."""
+        """See `omni.data.user.Source`; without `sounds`, nobody can read what sounds, and it has no class."""
+        if kind == "sound" and self.sounds:
+            length = rng.uniform(*_SOUND_S) * RATE_HZ / self.pace
+            return TextLine("", int(length), sound=rng.choice(SOUNDS))
         if kind == "backchannel":
             text = rng.choice(bank.BACKCHANNELS)
         elif kind == "other":
@@ -153,36 +159,62 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
     return torch.from_numpy(slots), torch.from_numpy(words)
 
 
+def sounds_told(talk: Conversation, rng: random.Random) -> torch.Tensor:
+    """(T, classes) float32, what a head for sounds would say: late, unevenly, of some sounds little, at times of
+    another class as well, and now and then of one that is not there."""
+    told = np.abs(np.array([[rng.gauss(0, 0.02) for _ in SOUNDS] for _ in range(talk.num_blocks)], np.float32))
+
+    def say(sound: str, first: int, last: int, loud: float) -> None:
+        for block in range(max(first, 0), min(last, talk.num_blocks)):
+            told[block, SOUNDS.index(sound)] += loud * rng.uniform(0.6, 1.0)
+
+    for heard in talk.heard:
+        if not heard.line.sound:
+            if rng.random() < 0.02:
+                say(rng.choice(SOUNDS), (first := heard.at // BLOCK), first + rng.randint(1, 4), rng.uniform(0.2, 0.6))
+            continue
+        first, last = heard.at // BLOCK + rng.randint(1, 4), heard.end // BLOCK + rng.randint(0, 2)
+        say(heard.line.sound, first, max(last, first + 2), rng.uniform(0.1, 0.4) if rng.random() < 0.1 else
+            rng.uniform(0.5, 1.0))
+        if rng.random() < 0.25:
+            say(rng.choice(SOUNDS), first, last, rng.uniform(0.1, 0.4))
+    return torch.from_numpy(told.clip(0, 1))
+
+
 class TextConversations(Numbered):
     """Batches of symbolic conversations: `characters`, the words `heard`, and the grid.
 
-    With `captions`, a vocabulary of captions by pieces, `pieces` takes the place of `characters`.
+    With `captions`, a vocabulary of captions by pieces, `pieces` takes the place of `characters`; with `sounds`, the
+    batch has `sounds` too, see `sounds_told`, and every other drill has something to ask about.
 
     The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence.
     """
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
-                 captions: Vocabulary | None = None, pace: float = 2.5):
+                 captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False):
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
-        self.captions, self.pace = captions, pace
+        self.captions, self.pace, self.sounds = captions, pace, sounds
 
     def open(self):
         """See `Numbered`."""
-        pieces, source = Pieces(self.words), TextSource()
+        pieces, source = Pieces(self.words), TextSource(sounds=self.sounds)
         speller = Speller(self.captions, pieces) if self.captions else None
         speaker = TextSpeaker(pieces)
-        fast, hasty = TextSource(self.pace), TextSpeaker(pieces, self.pace)
+        fast, hasty = TextSource(self.pace, self.sounds), TextSpeaker(pieces, self.pace)
 
         def make(rng: random.Random):
             rows = []
             for row in range(self.batch):
                 if row < self.drills:
-                    talk = conversations.build(rng, self.num_blocks, fast, hasty, DRILL)
+                    manners = LISTENING if self.sounds and row % 2 else DRILL
+                    talk = conversations.build(rng, self.num_blocks, fast, hasty, manners)
                 else:
                     talk = conversations.build(rng, self.num_blocks, source, speaker)
                 spelled, heard = speller(talk, rng) if speller else characters(talk, pieces, rng)
                 rows.append({**grid(talk), "pieces" if speller else "characters": spelled, "heard": heard})
+                if self.sounds:
+                    rows[-1]["sounds"] = sounds_told(talk, rng)
             return {k: torch.stack([r[k] for r in rows]) for k in rows[0]}
 
         return make
@@ -335,7 +367,8 @@ def _excerpt(line: SoundLine, rng: random.Random) -> SoundLine:
 
 
 class SoundConversations(Numbered):
-    """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn.
+    """Batches with room and own audio, caption targets and the grid; the first `drills` rows are turn upon turn, and
+    in the first `listening` of them something sounds between the turns, to be asked about.
 
     In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
@@ -344,8 +377,8 @@ class SoundConversations(Numbered):
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
-                 interrupted: int = 0, pauses: float = PAUSES):
-        self.interrupted, self.pauses = interrupted, pauses
+                 interrupted: int = 0, pauses: float = PAUSES, listening: int = 0):
+        self.interrupted, self.pauses, self.listening = interrupted, pauses, listening
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -359,7 +392,8 @@ class SoundConversations(Numbered):
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
 
-        kinds = [DRILL] * self.drills + [INTERRUPTS] * self.interrupted + [TALK] * self.batch
+        drills = [LISTENING] * self.listening + [DRILL] * (self.drills - self.listening)
+        kinds = drills + [INTERRUPTS] * self.interrupted + [TALK] * self.batch
 
         def make(rng: random.Random):
             rows, captions, long = [], [], self.long_share > 0 and rng.random() < self.long_share

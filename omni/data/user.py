@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Callable, Collection
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from omni.data import skills
@@ -108,6 +108,7 @@ INTERRUPTS = Manners(
     {"none": 0.06, "stop": 0.26, "turn": 0.15, "correct": 0.08, "rapid": 0.03, "backchannel": 0.2, "other": 0.12,
      "sound": 0.1}, ((0.25, 1.5),), listens=0.5)
 DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
+LISTENING = replace(DRILL, between={"turn": 0.75, "sound": 0.25})  # a drill in which there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait
 
 

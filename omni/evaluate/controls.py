@@ -57,11 +57,13 @@ def random_weights(model: DuplexModel, seed: int = 0) -> DuplexModel:
 def random_captions(model: DuplexModel, seed: int = 0) -> None:
     """Scramble every head of the ears in place, captions, sounds and speech: what is decided must not move by a bit.
 
-    Captions by pieces stay where the mind reads them (`read_pieces`): there they are no mere by-product.
+    Captions by pieces and sounds stay where the mind reads them (`read_pieces`, `read_sounds`): there they are no mere
+    by-product.
     """
     encoder = model.encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for head in (encoder.caption, None if model.reader else encoder.pieces, encoder.sounds, encoder.speech):
-            for parameter in head.parameters() if head is not None else ():
+        read = (model.reader and encoder.pieces, model.sound_reader and encoder.sounds)
+        for head in (encoder.caption, encoder.pieces, encoder.sounds, encoder.speech):
+            for parameter in head.parameters() if head is not None and head not in read else ():
                 nn.init.normal_(parameter)

@@ -5,7 +5,8 @@ slot, a bottleneck that starts as a copy of the caption head and of the characte
 that a mind that has read streams of characters hears from its first step. It is the connector's own: the caption head
 can be changed or randomised without moving a token.
 
-A third path is a choice of the whole model (`read_pieces`): `PieceReader` reads what the caption head by pieces says.
+Two more paths are choices of the whole model: `PieceReader` reads what the caption head by pieces says (`read_pieces`),
+`SoundReader` what the head for sounds says (`read_sounds`).
 """
 
 import torch
@@ -81,3 +82,23 @@ class PieceReader(nn.Module):
                 else:
                     parts = [i - 1 for word in before.encode(piece.removeprefix(WORD_START)) for i in word]
                     self.table[row] = table[parts].sum(0)
+
+
+class SoundReader(nn.Module):
+    """What sounds in a block, as an embedding: the same from ears as from text. Stateless.
+
+    A table has an embedding for each class; they are summed over the probabilities that the head gives. It begins with
+    zeros: a mind that has learned without goes on as it was.
+    """
+
+    def __init__(self, num_sounds: int, out_dim: int):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(num_sounds, out_dim))
+
+    def forward(self, logits_BTS: Tensor) -> Tensor:
+        """Embeddings (B, T, out_dim) from the head's logits (B, T, num_sounds), which learn nothing from it."""
+        return self.told(logits_BTS.detach().sigmoid())
+
+    def told(self, probability_BTS: Tensor) -> Tensor:
+        """The same from probabilities."""
+        return probability_BTS @ self.table

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from omni.base.config import LATER
 from omni.base.timebase import Timebase
 from omni.model.captions import Vocabulary
-from omni.model.connector import PieceReader
+from omni.model.connector import PieceReader, SoundReader
 from omni.model.ears import EarsConfig, build_connector, build_encoder, embeddings_per_block
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
@@ -46,6 +46,7 @@ class DuplexConfig:
         own_stream: the mind is given its own voice; without, the encoder alone hears it.
         read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
             learn from text in these pieces alone.
+        read_sounds: the mind reads what the head for sounds says, so that it can learn to name them from text alone.
         eagerness: added to the logit of `<start_speak>` while listening. Only for evaluation, which draws with it how
             soon an ambiguous pause is taken against how often wrongly: nothing on the serving path sets it, weights
             cannot carry it (`omni.model.weights`), and the grammar knows nothing of it.
@@ -59,6 +60,7 @@ class DuplexConfig:
     thinking: Literal["explicit", "implicit"] = field(default="explicit", metadata=LATER)
     own_stream: bool = field(default=True, metadata=LATER)
     read_pieces: bool = field(default=False, metadata=LATER)
+    read_sounds: bool = field(default=False, metadata=LATER)
     eagerness: float = field(default=0.0, metadata=LATER)
 
 
@@ -118,6 +120,11 @@ class DuplexModel(nn.Module):
         self.token_in = nn.Linear(width, width)
         self.backlog = nn.Embedding(NUM_BACKLOGS, width)
         self.reader = PieceReader(known, width, config.encoder.block_frames) if config.read_pieces else None
+        self.sound_reader = None
+        if config.read_sounds:
+            if self.encoder.sounds is None:
+                raise ValueError("read_sounds: these ears have no head for sounds")
+            self.sound_reader = SoundReader(config.encoder.sounds, width)
         self._fresh: State | None = None
 
     # ---- shared arithmetic ---------------------------------------------------------------------------------------
@@ -133,6 +140,10 @@ class DuplexModel(nn.Module):
         room = self.connector(frames_BTD)
         if self.reader is not None:
             room = room + self.reader(said_BTC)
+        if self.sound_reader is not None:
+            with torch.no_grad():  # what sounds has lessons of its own, too
+                sounds = self.encoder.sounds(frames_BTD)
+            room = room + self.sound_reader(sounds)
         own = self.own_in(blocks) if self.config.own_stream else room.new_zeros(*blocks.shape[:2], room.shape[2])
         return room, own
 

@@ -168,6 +168,7 @@ class DuplexStage:
         text: lessons without sound among them.
         interrupted: how many of the rows after the drills are long speech that is talked into.
         pauses: share of what the agent is asked with sound that has a pause in which people think.
+        listening: how many of the drills have something between the turns that sounds and can be asked about.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
     """
 
@@ -196,6 +197,7 @@ class DuplexStage:
     echo: int = field(default=1, metadata=LATER)
     interrupted: int = field(default=0, metadata=LATER)
     pauses: float = field(default=PAUSES, metadata=LATER)
+    listening: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
@@ -204,6 +206,8 @@ class DuplexStage:
             raise ValueError(f"echo is at least 1, not {self.echo}")
         if not 0 <= self.pauses <= 1:
             raise ValueError(f"pauses is a share, 0 to 1, not {self.pauses}")
+        if not 0 <= self.listening <= self.drills:
+            raise ValueError(f"listening is at most the drills, {self.drills}, not {self.listening}")
 
 
 def train(stage: DuplexStage) -> None:
@@ -251,13 +255,14 @@ def train(stage: DuplexStage) -> None:
         adapters.adapt(model, stage.lora)
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
-                                long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses)
+                                long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses,
+                                listening=stage.listening)
     if stage.echo > 1:
         stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:
         captions = vocabulary if stage.model.read_pieces else None
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
-                                  text.pace)
+                                  text.pace, sounds=stage.model.read_sounds)
         stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:
@@ -282,10 +287,14 @@ def _with_ears(stage: DuplexStage) -> tuple[DuplexStage, Vocabulary | None]:
             raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `ears` alone")
         if stage.model.read_pieces:
             raise ConfigError("model.read_pieces: captions by pieces come with `ears` alone")
+        if stage.model.read_sounds and not getattr(told, "sounds", 0):
+            raise ConfigError("model.read_sounds: these ears have no head for sounds")
         return stage, None
     encoder, vocabulary = ears_of_run(stages.folder_of(source))
     if stage.model.read_pieces and vocabulary is None:
         raise ConfigError(f"model.read_pieces: the ears of {source} have no captions by pieces")
+    if stage.model.read_sounds and not getattr(encoder, "sounds", 0):
+        raise ConfigError(f"model.read_sounds: the ears of {source} have no head for sounds")
     if told not in (EncoderConfig(), encoder):
         raise ConfigError(f"model.encoder: the ears of {source} have other sizes; leave it out")
     return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary

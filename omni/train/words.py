@@ -95,6 +95,8 @@ class Reader(nn.Module):
             spelled = F.one_hot(batch["characters"], NUM_CHARACTERS).float()
             spelled = m.connector.silence_free(spelled).unflatten(1, (-1, SLOTS_PER_BLOCK)).flatten(2)
             ears = m.connector.characters(spelled)
+        if m.sound_reader is not None:
+            ears = ears + m.sound_reader.told(batch["sounds"])
         x = m.arrange(ears, torch.zeros_like(ears), m.think_of(batch["fed"], batch["backlog"]))
         offset = int(torch.randint(0, 4000, ())) if m.training else 0
         return m.mind.logits(m.mind(x, offset)[:, m.positions - 1::m.positions])
@@ -193,7 +195,7 @@ def train(stage: WordsStage) -> None:
         for p in part.parameters():
             p.requires_grad_(False)
     texts = TextConversations(list(pieces.words), stage.blocks, stage.batch, stage.seed, stage.drills, vocabulary,
-                              stage.pace)
+                              stage.pace, sounds=stage.model.read_sounds)
     loss_of = partial(losses, told=stage.token_weights)
     loop.run(reader, loader(texts, stage.workers), loss_of, stage.loop, folder)
 
@@ -208,10 +210,14 @@ def _with_captions(stage: WordsStage) -> tuple[WordsStage, Vocabulary | None]:
     if stage.captions is None:
         if told.caption_pieces:
             raise ConfigError("model.encoder.caption_pieces: captions by pieces come with `captions` alone")
+        if stage.model.read_sounds and not told.sounds:
+            raise ConfigError("model.read_sounds: these ears have no head for sounds")
         return stage, None
     encoder, vocabulary = ears_of_run(stages.folder_of(stage.captions))
     if vocabulary is None or not isinstance(encoder, EncoderConfig):
         raise ConfigError(f"captions: the ears of {stage.captions} have no captions by pieces")
     if told not in (EncoderConfig(), encoder):
         raise ConfigError(f"model.encoder: the ears of {stage.captions} have other sizes; leave it out")
+    if stage.model.read_sounds and not encoder.sounds:
+        raise ConfigError(f"model.read_sounds: the ears of {stage.captions} have no head for sounds")
     return replace(stage, model=replace(stage.model, encoder=encoder)), vocabulary

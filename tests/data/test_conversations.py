@@ -11,6 +11,7 @@ from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Heard, build
 from omni.data.partner import OPEN_AFTER, decisive_after
 from omni.data.skills import floor
+from omni.data.skills.sounds import SOUNDS
 from omni.data.speaker import TextSpeaker
 from omni.data.streams import (
     SoundLine,
@@ -22,7 +23,9 @@ from omni.data.streams import (
     characters,
     grid,
     mix,
+    sounds_told,
 )
+from omni.data.user import LISTENING
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
@@ -171,6 +174,35 @@ def test_a_drill_is_turn_upon_turn_and_seven_exchanges_in_twenty_seconds():
     assert 6 < np.mean(counts) < 11
 
 
+def test_where_sounds_can_be_read_they_are_asked_about_and_answered_by_what_is_told():
+    rng, speaker, asked = random.Random(11), TextSpeaker(PIECES, 4), 0
+    for _ in range(30):
+        talk = build(rng, 256, TextSource(4, sounds=True), speaker, LISTENING)
+        assert {h.role for h in talk.heard} <= {"turn", "sound"}
+        told = sounds_told(talk, rng)
+        assert told.shape == (256, len(SOUNDS)) and told.min() >= 0 and told.max() <= 1
+        silent = np.ones(256, bool)
+        for h in talk.heard:
+            if h.role == "sound":
+                silent[h.at // BLOCK:h.end // BLOCK + 6] = False
+                here = told[h.at // BLOCK:h.end // BLOCK + 4, SOUNDS.index(h.line.sound)]
+                assert here.max() > 0.06 or h.at // BLOCK > 250
+        assert told[silent].mean() < 0.03
+        for turn in talk.turns:
+            if turn.answer and turn.heard.line.ask.skill == "sounds":
+                here = told[max(turn.heard.at // BLOCK - 60, 0):turn.heard.end // BLOCK]
+                loud = {SOUNDS[i] for i in range(len(SOUNDS)) if here[:, i].max() > 0.06}
+                assert {k for k in turn.answer.facts if k in SOUNDS} <= loud
+                asked += 1
+    assert asked > 30
+
+
+def test_without_sounds_to_read_nobody_asks_for_them_and_none_is_told(talks):
+    assert sum(h.role == "sound" for talk in talks for h in talk.heard) > 50
+    assert not [h for talk in talks for h in talk.heard if h.line.sound or h.line.ask and h.line.ask.skill == "sounds"]
+    assert sounds_told(talks[0], random.Random(0)).mean() < 0.05
+
+
 def test_the_same_seed_builds_the_same_lesson():
     a, b = (build(random.Random(7), 200, TextSource(), TextSpeaker(PIECES)) for _ in range(2))
     assert (a.target == b.target).all() and (a.fed == b.fed).all() and a.heard == b.heard
@@ -234,6 +266,9 @@ def test_batches_have_one_shape_and_weights_for_every_block():
     assert {k: tuple(v.shape) for k, v in batch.items()} == {
         "target": (3, 100), "fed": (3, 100), "backlog": (3, 100), "weight": (3, 100), "characters": (3, 400),
         "heard": (3, 100)}
+    assert "sounds" not in batch
+    batch = next(iter(TextConversations(list(PIECES.words), 100, 3, 0, drills=2, sounds=True)))
+    assert batch["sounds"].shape == (3, 100, len(SOUNDS)) and batch["sounds"].dtype == torch.float32
     assert (batch["weight"] > 0).all() and batch["backlog"].max() <= 5
 
 

@@ -72,5 +72,9 @@ def test_scrambled_captions_move_no_token(encoder):
     scrambled = run_pass(Engine(model, capacity=1), user)
     assert plain.record.caption_text() != scrambled.record.caption_text()
     assert np.array_equal(plain.output(len(user)), scrambled.output(len(user)))
+    read = tiny.duplex(encoder=encoder, switches={"read_sounds": encoder is tiny.SENSES})
+    sounds = {name: p.clone() for name, p in read.encoder.named_parameters() if name.startswith("sounds")}
+    random_captions(read)
+    assert all(torch.equal(read.encoder.get_parameter(name), p) for name, p in sounds.items()), "no mere by-product"
     texts = [[(p.text, p.start, p.end) for r in c.record.replies for p in r.pieces] for c in (plain, scrambled)]
     assert texts[0] == texts[1] and plain.record.replies

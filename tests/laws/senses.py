@@ -43,6 +43,8 @@ MODULES = {
     "DuplexModel, every head": lambda: WholeSenses(tiny.duplex(seed=0, encoder=tiny.SENSES), units=16),
     "DuplexModel, reads its captions": lambda: WholeSenses(
         tiny.duplex(seed=12, encoder=tiny.SENSES, switches={"read_pieces": True}), units=16),
+    "DuplexModel, reads what sounds": lambda: WholeSenses(
+        tiny.duplex(seed=13, encoder=tiny.SENSES, switches={"read_sounds": True}), units=16),
     "DuplexModel, implicit and without own stream": lambda: WholeSenses(
         tiny.duplex("interleaved", seed=11, encoder=tiny.SENSES,
                     switches={"read_pieces": True, "thinking": "implicit", "own_stream": False}), units=16),

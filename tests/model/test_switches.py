@@ -16,7 +16,7 @@ from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import CUT_1, END_SPEAK, START_SPEAK, THINK, Pieces
 
 BLOCKS = 6
-SWITCHES = {"thinking": "implicit", "own_stream": False, "read_pieces": True}
+SWITCHES = {"thinking": "implicit", "own_stream": False, "read_pieces": True, "read_sounds": True}
 ON = torch.ones(1, dtype=torch.bool)
 
 
@@ -33,7 +33,7 @@ def test_at_their_defaults_the_configuration_is_the_one_of_before():
     told = dataclasses.replace(config, thinking="implicit", own_stream=False)
     assert build(DuplexConfig, to_plain(told)) == told and to_plain(told)["own_stream"] is False
     names = {n.split(".")[0] for n in tiny.duplex(encoder=tiny.SENSES).state_dict()}
-    assert "reader" not in names
+    assert not {"reader", "sound_reader"} & names
 
 
 @torch.no_grad()
@@ -88,6 +88,26 @@ def test_captions_are_stepped_once_a_block_and_learn_nothing_from_the_mind():
     model(*_inputs())[0].square().mean().backward()
     assert model.reader.table.grad.abs().sum() > 0
     assert all(p.grad is None for p in model.encoder.pieces.parameters())
+
+
+def test_the_mind_reads_what_the_head_for_sounds_says_and_teaches_it_nothing():
+    plain = tiny.duplex(encoder=tiny.SENSES)
+    model = tiny.duplex(encoder=tiny.SENSES, switches={"read_sounds": True})
+    assert not DuplexModel(model.config, model.pieces, model.vocabulary).sound_reader.table.any()
+    model.load_state_dict(plain.state_dict(), strict=False)
+    before = model(*_inputs())[0]
+    before.square().mean().backward()
+    assert model.sound_reader.table.grad.abs().sum() > 0
+    assert all(p.grad is None for p in model.encoder.sounds.parameters())
+    with torch.no_grad():
+        model.encoder.sounds.down.bias += 2
+        assert not torch.equal(model(*_inputs())[0], before)
+        told = model.encoder.sounds(model.hear(*_inputs()[:2])[0])
+        torch.testing.assert_close(model.sound_reader(told), model.sound_reader.told(told.sigmoid()))
+        model.sound_reader.table.zero_()
+        torch.testing.assert_close(model(*_inputs())[0], plain(*_inputs())[0])
+    with pytest.raises(ValueError, match="no head for sounds"):
+        tiny.duplex(switches={"read_sounds": True})
 
 
 @torch.no_grad()

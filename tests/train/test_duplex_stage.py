@@ -360,6 +360,17 @@ def test_a_mind_that_read_no_captions_learns_to_without_forgetting(room, tmp_pat
     assert room(ears="plain", model=_switched(read_pieces=True), out="deaf") == 2
 
 
+def test_a_mind_that_read_no_sounds_learns_to_without_forgetting(room, tmp_path, capsys):
+    assert room() == 0
+    assert room(ears=None, words=None, init="run", out="reads", model=_switched(read_sounds=True)) == 0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "reads"))
+    assert not second["model.sound_reader.table"].any() and all(torch.equal(second[n], first[n]) for n in first)
+    assert load_model(tmp_path / "reads" / "weights").config.read_sounds
+    assert room(ears="plain", model=_switched(read_sounds=True), out="deaf") == 2
+    assert "no head for sounds" in capsys.readouterr().err
+    assert room(out="many", drills=1, listening=2) == 2
+
+
 def test_preference_needs_a_mind_and_leaves_other_lessons_as_they_are(room, tmp_path, capsys):
     assert room(preference={"weight": 1.0}) == 2
     assert "preference: needs `init`" in capsys.readouterr().err

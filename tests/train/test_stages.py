@@ -265,6 +265,24 @@ def test_the_mind_learns_to_read_captions_by_pieces():
     assert model.connector.characters.weight.grad is None
 
 
+def test_a_mind_that_reads_sounds_learns_from_text_what_they_are_called(reading, tmp_path):
+    import dataclasses
+
+    from omni.model.duplex import DuplexConfig, DuplexModel
+
+    pieces = Pieces(skills.vocabulary())
+    config = DuplexConfig(encoder=dataclasses.replace(tiny.SENSES, sounds=10),
+                          language_model=tiny.language_model(window=32), mouth=tiny.MOUTH, read_sounds=True)
+    torch.manual_seed(0)
+    model = DuplexModel(config, pieces, tiny.VOCABULARY)
+    words.freeze_voice(model)
+    reader = words.Reader(model).train()
+    batch = next(iter(TextConversations(list(pieces.words), 60, 4, 0, drills=2, sounds=True)))
+    losses = learn(reader.parameters(), lambda: words.losses(reader, batch))
+    assert losses[-1] < 0.8 * losses[0] and model.sound_reader.table.abs().sum() > 0
+    assert all(p.grad is None for p in model.encoder.sounds.parameters())
+
+
 def test_a_mind_that_reads_keeps_the_pieces_it_reads_and_their_ears_sizes(reading, tmp_path):
     from safetensors.torch import load_file
 

@@ -5,10 +5,10 @@ import random
 from omni.data.skills.talk import Answer, Ask, Memory, wording
 
 SHARE = 0.06
-# by the names of omni.data.hearing.SOUNDS
 NAMES = {"baby_cry": "a baby crying", "chainsaw": "a chainsaw", "clock_tick": "a clock ticking",
          "dog_bark": "a dog barking", "fire_crackling": "a fire crackling", "helicopter": "a helicopter",
          "person_sneeze": "somebody sneezing", "rain": "rain", "rooster": "a rooster", "sea_waves": "waves of the sea"}
+SOUNDS = tuple(NAMES)  # classes, in the order in which ears tell of them
 KEYS = {"baby_cry": "baby", "chainsaw": "chainsaw", "clock_tick": "clock", "dog_bark": "dog", "fire_crackling": "fire",
         "helicopter": "helicopter", "person_sneeze": "sneezing", "rain": "rain", "rooster": "rooster",
         "sea_waves": "sea"}
