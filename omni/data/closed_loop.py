@@ -25,7 +25,8 @@ class Course:
     Attributes:
         room, own: (1280,) float32 each, what was heard and what the agent sounded like meanwhile.
         audio: (1280,) float32 each, the output of each step.
-        fed, backlog: what each step was given; due: what was right; token: what was decided.
+        fed, backlog: what each step was given; due: what was right; knowable: whether the agent could know; token: what
+            was decided.
     """
 
     room: list[np.ndarray] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Course:
     fed: list[int] = field(default_factory=list)
     backlog: list[int] = field(default_factory=list)
     due: list[int] = field(default_factory=list)
+    knowable: list[bool] = field(default_factory=list)
     token: list[int] = field(default_factory=list)
 
 
@@ -81,6 +83,7 @@ class ClosedLoop:
             course.fed.append(fed[i])
             course.backlog.append(waiting[i] + (MAX_WAITING + 1) * sounding[i])
             course.due.append(partner.due(waiting[i], sounding[i]))
+            course.knowable.append(partner.knowable)
         out = self.model.step(torch.from_numpy(room).to(self.device), self._unplayed,
                               torch.tensor(active, device=self.device), state)
         self._own = out.audio.float().cpu().numpy()

@@ -24,6 +24,7 @@ from omni.model.tokens import END_SPEAK, FIRST_PIECE, MAX_WAITING, PAUSES, START
 START_AFTER, OPEN_AFTER = 2, 10     # blocks from the end of what is complete, and of what may go on, to the answer
 DECISIVE = int(0.8 * RATE_HZ)
 JUST = 3 * RATE_HZ                  # samples after its end for which a sound is there to be asked about
+PATIENCE = 8                        # blocks for which what is due can be known from what was just heard
 _OTHERS = 24                        # answers that are drawn to find the one that the agent gives
 
 
@@ -94,6 +95,7 @@ class Partner:
         self._now: Turn | None = None   # being answered
         self._plan: list[int] = []      # pieces still to come
         self._said: list[int] = []      # pieces that have come
+        self._strayed = False           # one of them is in no right answer
         self._asked_with = Memory()     # what the answer in question was drawn from
 
     @property
@@ -139,6 +141,21 @@ class Partner:
     def should_yield(self) -> bool:
         """The agent speaks, and something else is asked of it clearly enough."""
         return self.speaking and self._open is not None and self.block >= self._open.decisive
+
+    @property
+    def knowable(self) -> bool:
+        """Whether the agent can know what is due in this block from what it heard, and be taught it.
+
+        Who took the floor unasked, or says what no right answer has, heard something else, and to whom that was said
+        it is right to go on: nothing but a reason to yield tells otherwise. Who does not do what is due in time has
+        not heard that it is, and goes on hearing nothing of it.
+        """
+        if self.should_yield:
+            return self.block <= max(self._open.decisive, self._since) + PATIENCE
+        if self.speaking:
+            return self._now is not None and not self._strayed
+        answered = self._open is not None and self._open.answer is not None
+        return not answered or self.block <= self._open.due + PATIENCE
 
     def did(self, token: int, waiting: int, sounding: int) -> None:
         """What the agent decided in this block."""
@@ -207,7 +224,7 @@ class Partner:
             self._settle(early=START_AFTER)
         self.speaking, self._since = True, self.block
         self._now = None
-        self._said, self._plan = [], []
+        self._said, self._plan, self._strayed = [], [], False
         if self._open is not None and self._open.answer is not None:
             self._now, self._open = self._open, None
             self._now.started = self.block
@@ -223,6 +240,7 @@ class Partner:
             if ids[:len(self._said)] == self._said:
                 turn.answer, self.reply, self._plan = other, other.text, ids[len(self._said):]
                 return
+        self._strayed = True
         self._plan = self._plan[1:]
 
     def _end(self, waiting: int, sounding: int) -> None:

@@ -2,7 +2,8 @@
 
 A model that learns from perfect lessons alone never sees what comes of its own errors (DAgger: Ross et al., AISTATS
 2011). So between steps it holds conversations itself, a batch of them at once, with partners who react
-(`omni.data.partner`); every block's target is what was right there and then.
+(`omni.data.partner`); every block's target is what was right there and then. What the model could not
+know, since it heard something else, has no weight (`Partner.knowable`).
 
     number of a batch   0 1 2 3 4 5 6 7 8 9 ...      share 0.4, uses 2
     lessons             x x   x   x x   x
@@ -151,6 +152,6 @@ def collated(courses: list[Course], partners: list[Partner]) -> dict[str, Any]:
         target = np.array(course.due, np.int64)
         rows.append({"room": np.concatenate(course.room), "own": np.concatenate(course.own), "target": target,
                      "fed": np.array(course.fed, np.int64), "backlog": np.array(course.backlog, np.int64),
-                     "weight": weights(target)})
+                     "weight": weights(target) * np.array(course.knowable)})
         captions.append(caption_spans(Conversation(len(target), partner.heard), partner.pieces))
     return {**{k: torch.from_numpy(np.stack([r[k] for r in rows])) for k in rows[0]}, "captions": captions}

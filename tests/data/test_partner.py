@@ -1,12 +1,13 @@
 """The oracle follows what really happened: what was heard, what was cut, what was said in place of what was planned."""
 
+import itertools
 import random
 from collections.abc import Callable
 
 import pytest
 
 from omni.data import skills
-from omni.data.partner import BLOCK, DECISIVE, OPEN_AFTER, START_AFTER, Partner
+from omni.data.partner import BLOCK, DECISIVE, OPEN_AFTER, PATIENCE, START_AFTER, Partner
 from omni.data.skills.talk import Ask, Memory
 from omni.data.streams import TextLine, TextSource
 from omni.data.user import DRILL, RATE_HZ, TALK, Heard, Situation, User
@@ -44,13 +45,14 @@ class Floor:
     """An agent with a queue in which every piece sounds for four blocks. It decides what is due unless told otherwise.
 
     Attributes:
-        dues, tokens: of every block.
+        dues, tokens, knowable: of every block.
     """
 
     def __init__(self, partner: Partner):
         self.partner, self.queue, self.left = partner, [], 0
         self.dues: list[int] = []
         self.tokens: list[int] = []
+        self.knowable: list[bool] = []
 
     def run(self, num_blocks: int, decide: Callable[[int, int], int | None] = lambda block, due: None) -> "Floor":
         for _ in range(num_blocks):
@@ -59,6 +61,7 @@ class Floor:
             sounding = int(self.left > 0)
             waiting = len(self.queue) - sounding
             due = self.partner.due(waiting, sounding)
+            self.knowable.append(self.partner.knowable)
             told = decide(block, due)
             token = due if told is None else told
             self.partner.did(token, waiting, sounding)
@@ -128,6 +131,41 @@ def test_speech_yields_one_block_after_the_decisive_word_and_goes_on_at_the_word
     assert second.answer.text == first.rest, "it goes on with the word that was cut"
     assert second.yielded and third.answer.text == second.rest and third.said == second.rest
     assert talk.partner.memory.said_whole == second.rest
+
+
+def test_whoever_does_what_is_due_can_know_it():
+    for seed in range(6):
+        assert all(played(seed, 600).knowable)
+
+
+def test_who_heard_something_else_is_not_taught_what_follows_but_to_yield():
+    """After a wrong piece nothing is known until the user says stop; and an order that was not heard stays so."""
+    wrong = PIECES.encode("monday")[0]
+    talk = Floor(partner((0, line(COUNT, 5)), (40, line(STOP, 3)), (60, line(ORDER, 10))))
+    first = 5 + START_AFTER + 3   # the second piece of the reply, or one soon after
+    talk.run(130, lambda block, due: wrong if block == first and due >= FIRST_PIECE else THINK if block > 60 else None)
+    strayed = next(i for i, (due, did) in enumerate(zip(talk.dues, talk.tokens, strict=True)) if due != did)
+    cut = talk.tokens.index(END_SPEAK)
+    assert strayed == first and all(talk.knowable[:strayed + 1]) and talk.partner.turns[0].yielded
+    decisive = talk.partner.turns[1].decisive
+    assert cut == decisive and not any(talk.knowable[strayed + 1:decisive]) and talk.knowable[decisive]
+    due = talk.partner.turns[2].due
+    assert talk.dues[due:] == [START_SPEAK] * (130 - due)
+    assert talk.knowable[cut:] == [True] * (due + PATIENCE + 1 - cut) + [False] * (129 - due - PATIENCE)
+
+
+def test_another_right_answer_is_no_stray_and_what_nobody_asked_for_is_not_taught():
+    hello = Ask("hello", "smalltalk", "hello")
+    talk = Floor(partner((0, line(hello, 5)))).run(8)
+    begins = {PIECES.encode(skills.answer(hello, Memory(), random.Random(i)).text)[0] for i in range(40)}
+    other, = itertools.islice((b for b in begins if b != talk.dues[-1]), 1)
+    talk.run(40, lambda block, due: other if due >= FIRST_PIECE and block == 8 else None)
+    assert all(talk.knowable)
+    unasked = Floor(partner((60, line(STOP, 3)))).run(90, lambda block, due: START_SPEAK if block == 5 else THINK)
+    assert unasked.dues[5] == THINK and unasked.knowable[:6] == [True] * 6
+    decisive = unasked.partner.turns[0].decisive
+    assert unasked.dues[6:] == [END_SPEAK] * 84 and not any(unasked.knowable[6:decisive])
+    assert unasked.knowable[decisive:] == [True] * (PATIENCE + 1) + [False] * (89 - decisive - PATIENCE)
 
 
 def test_at_a_cut_what_waits_and_what_sounds_was_not_heard():

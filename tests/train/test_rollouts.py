@@ -73,8 +73,13 @@ def test_an_oracle_does_what_is_due_and_is_heard_by_its_partner():
 
 def test_a_batch_is_what_happened_with_what_was_right_as_its_target():
     rng = random.Random(4)
-    model = puppet.Puppet(PIECES, lambda row, block, due: THINK if rng.random() < 0.3 else None)
-    loop, partners = held(model)
+    wrong = PIECES.encode("monday")[0]
+
+    def decide(row: int, block: int, due: int) -> int | None:
+        chance = rng.random()
+        return THINK if chance < 0.3 else wrong if due >= FIRST_PIECE and chance < 0.4 else None
+
+    loop, partners = held(puppet.Puppet(PIECES, decide))
     batch = rollouts.collated(loop.courses, partners)
     assert {k: tuple(v.shape) for k, v in batch.items() if k != "captions"} == {
         "room": (2, 250 * BLOCK), "own": (2, 250 * BLOCK), "target": (2, 250), "fed": (2, 250), "backlog": (2, 250),
@@ -82,7 +87,9 @@ def test_a_batch_is_what_happened_with_what_was_right_as_its_target():
     for row, course in enumerate(loop.courses):
         assert batch["target"][row].tolist() == course.due and course.due != course.token
         assert batch["fed"][row].tolist() == course.fed and batch["backlog"].max() <= 5
-    assert (batch["weight"] > 0).all() and any(batch["captions"])
+        assert ((batch["weight"][row] > 0).tolist()) == course.knowable
+        assert 0 < course.knowable.count(False) < 200
+    assert any(batch["captions"])
     for heard, course in zip((p.heard for p in partners), loop.courses, strict=True):
         room, first = np.concatenate(course.room), heard[0]
         assert np.abs(room[first.at:first.end]).max() > 5 * np.abs(room[:first.at]).max(), "what was said is there"
