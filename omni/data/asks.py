@@ -8,7 +8,7 @@ from dataclasses import replace
 from omni.base.errors import OmniError
 from omni.data import skills
 from omni.data.bank import Utterance
-from omni.data.skills import readback, sums
+from omni.data.skills import orders, readback, sums
 from omni.data.skills.talk import Ask, Memory
 
 _TRIES = 32
@@ -80,8 +80,10 @@ def placed(u: Utterance, drawn: Ask, memory: Memory) -> Ask | None:
         if was and was not in values.values():
             values["was"] = was
     # real orders may have values without words
-    ask = replace(u.ask() or Ask(u.text or "", u.skill, u.kind, decisive=u.decisive, open=u.open), values=values,
-                  over=drawn.over)
+    # banks made before half orders were waited for say nothing of it
+    waits = u.open or u.kind == "partial" and orders.goes_on(u.text or "")
+    ask = replace(u.ask() or Ask(u.text or "", u.skill, u.kind, decisive=u.decisive), values=values, over=drawn.over,
+                  open=waits)
     return ask if drawn.kind != "chain" or _has_result(ask, memory) else None
 
 

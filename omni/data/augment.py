@@ -191,7 +191,8 @@ def hesitate(x: np.ndarray, rng: random.Random, words: list[tuple[str, int, int]
     start = max(first, at - rng.randrange(1600, 4800), 0)
     drawn = _stretched(x[start:at].astype(np.float32), rng.uniform(1.2, 2.0))
     level = np.sqrt((x[:len(x) // 320 * 320].astype(np.float32).reshape(-1, 320)**2).mean(1))
-    quiet = float(np.quantile(level, 0.05)) if len(level) else 0.0
+    # what is trimmed to the speech itself has no silence: its quietest frames would hiss in the pause
+    quiet = min(float(np.quantile(level, 0.05)), 0.003 * float(level.max())) if len(level) else 0.0
     gap = np.random.default_rng(rng.getrandbits(64)).standard_normal(rng.randrange(3200, 19_200)) * quiet
     after = x[at:].astype(np.float32)
     for side, ramp in ((drawn[-80:], np.linspace(1, 0, 80)), (after[:80], np.linspace(0, 1, 80))):

@@ -15,10 +15,11 @@ import numpy as np
 
 from omni.data.partner import DECISIVE, START_AFTER, Partner, Turn
 from omni.data.speaker import BLOCK, Rendered
-from omni.data.user import DRILL, LISTENING, RATE_HZ, TALK, Heard, Line, Manners, Source
+from omni.data.user import DRILL, LISTENING, RATE_HZ, TALK, Heard, Line, Manners, Source, preview
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 
 LATE_STARTS, LATE_ENDS = 0.2, 0.5  # shares of decisions taken late
+LATEST = 16                         # one past the most blocks by which a start is late
 
 
 class Speaker(Protocol):
@@ -83,7 +84,7 @@ def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker,
           manners: Manners = TALK) -> Conversation:
     """A random conversation of `num_blocks` blocks; drills, `DRILL` and `LISTENING`, are as dense as it goes."""
     partner, talk = Partner(rng, source, speaker.pieces, manners), Conversation(num_blocks)
-    agent, due = _Agent(talk, rng, speaker, late=manners not in (DRILL, LISTENING)), []
+    agent, due = _Agent(talk, rng, speaker, late=manners not in (DRILL, LISTENING), early=manners.early), []
     for block in range(num_blocks):
         partner.begin(block)
         queue = agent.queue
@@ -95,13 +96,19 @@ def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker,
 
 
 class _Agent:
-    """Decides what is due, now and then later than it is due, and plays replies as they were rendered."""
+    """Decides what is due, now and then later than it is due, and plays replies as they were rendered.
 
-    def __init__(self, talk: Conversation, rng: random.Random, speaker: Speaker, late: bool):
+    Args:
+        late: it decides later at times; early: share of questions into which it begins to answer.
+    """
+
+    def __init__(self, talk: Conversation, rng: random.Random, speaker: Speaker, late: bool, early: float = 0.0):
         self._talk, self._rng, self._speaker, self._late = talk, rng, speaker, late
         self._reply: Rendered | None = None
         self._first = self._at = 0      # the block in which the reply began, and how far it is
         self._wait: int | None = None   # blocks until what is due is decided
+        self._early, self._turn = early, None
+        self._begins: int | None = None     # block in which it begins to answer `_turn` too early
 
     @property
     def queue(self) -> tuple[int, int]:
@@ -113,23 +120,39 @@ class _Agent:
     def decide(self, block: int, right: int, partner: Partner) -> int:
         """The token of this block; what it says goes into the conversation."""
         if self._reply is None:
-            if right != START_SPEAK or not self._waited(LATE_STARTS, 6):
+            text = partner.reply
+            if self._hasty(block, partner):
+                text = preview(partner.unanswered.heard.line.ask, partner.memory)
+            elif right != START_SPEAK or not self._waited(LATE_STARTS, LATEST):
                 return THINK
-            self._reply, self._first, self._at = self._speaker.render(partner.reply), block, 1
+            self._reply, self._first, self._at = self._speaker.render(text), block, 1
             return START_SPEAK
         token = int(self._reply.tokens[self._at])
         last = self._at == len(self._reply.tokens) - 1
         if right != token:
             assert right == END_SPEAK and partner.unanswered is not None
-            # its own answer may be due as soon as the question ends
-            limit = min(len(self._reply.tokens) - 2 - self._at, partner.unanswered.due - 1 - block)
-            if self._waited(LATE_ENDS, 11, limit):
+            if self._waited(LATE_ENDS, 11, len(self._reply.tokens) - 2 - self._at):
                 token = END_SPEAK
         if token == END_SPEAK:
             self._talk.say(self._first, *((self._reply,) if last else self._reply.cut(self._at)))
             self._reply, self._wait = None, None
         self._at += 1
         return token
+
+    def _hasty(self, block: int, partner: Partner) -> bool:
+        """Whether it takes the floor too early here, inside of what it is asked: once a question at most."""
+        turn = partner.unanswered
+        if not self._early or turn is None or turn is self._turn and self._begins is None:
+            return False
+        if turn is not self._turn:
+            first, last = turn.heard.at // BLOCK + 3, turn.due - 3
+            self._turn, self._begins = turn, None
+            if first < last and self._rng.random() < self._early:
+                self._begins = self._rng.randrange(first, last)
+        if self._begins is None or block < self._begins:
+            return False
+        self._begins = None
+        return bool(preview(turn.heard.line.ask, partner.memory)) and block < turn.due
 
     def leave(self) -> None:
         """What is still being said goes into the conversation too."""

@@ -14,7 +14,7 @@ from omni.audio.mixing import active_level
 from omni.base.errors import MediaError
 from omni.data import bank, conversations, held_out, recordings
 from omni.data.asks import Asks
-from omni.data.augment import Augment, hesitate, note
+from omni.data.augment import Augment, hesitate, note, revoice
 from omni.data.conversations import BLOCK, DRILL, RATE_HZ, TALK, Conversation
 from omni.data.live_room import LEVEL, faded, placed
 from omni.data.numbered import Numbered
@@ -188,11 +188,14 @@ class TextConversations(Numbered):
     batch has `sounds` too, see `sounds_told`, and every other drill has something to ask about.
 
     The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
-    eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence.
+    eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. In the
+    `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     """
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
-                 captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False):
+                 captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
+                 interrupted: int = 0):
+        self.interrupted = interrupted
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
         self.captions, self.pace, self.sounds = captions, pace, sounds
 
@@ -210,7 +213,8 @@ class TextConversations(Numbered):
                     manners = LISTENING if self.sounds and row % 2 else DRILL
                     talk = conversations.build(rng, self.num_blocks, fast, hasty, manners)
                 else:
-                    talk = conversations.build(rng, self.num_blocks, source, speaker)
+                    manners = INTERRUPTS if row < self.drills + self.interrupted else TALK
+                    talk = conversations.build(rng, self.num_blocks, source, speaker, manners)
                 spelled, heard = speller(talk, rng) if speller else characters(talk, pieces, rng)
                 rows.append({**grid(talk), "pieces" if speller else "characters": spelled, "heard": heard})
                 if self.sounds:
@@ -260,15 +264,17 @@ class SoundSource:
         dev: take the development set instead of the training set.
         real: share of real recordings among asks of kinds that have them.
         pauses: share of asks with a pause in which people think.
+        revoice: share of what is said that another throat says (`omni.data.augment.revoice`).
 
     Raises:
         OmniError: no utterance says what it asks.
     """
 
-    def __init__(self, folder: Path, dev: bool = False, real: float = 0.6, pauses: float = PAUSES):
+    def __init__(self, folder: Path, dev: bool = False, real: float = 0.6, pauses: float = PAUSES,
+                 revoice: float = 0.0):
         root = recordings.data_dir()
         lines = [u for u in bank.load(folder) if u.dev == dev]
-        self.real, self.pauses, self.asks = real, pauses, Asks(lines)
+        self.real, self.pauses, self.revoice, self.asks = real, pauses, revoice, Asks(lines)
         self.pools: dict[str, list] = {k: [] for k in ("backchannel", "other", "word")}
         for u in lines:
             if u.kind:
@@ -335,11 +341,14 @@ class SoundSource:
         return SoundLine(samples, text, "readback", len(samples), "speech_commands", ask=ask)
 
     def _line(self, u: bank.Utterance, rng: random.Random, ask: Ask | None = None) -> SoundLine:
-        a, b = active_span(u.samples)
+        # a bank trims what machines say, and has no silence in it by which loud could be told from quiet
+        a, b = (0, len(u.samples)) if ":" in u.source else active_span(u.samples)
         samples, words = u.samples[a:b], [(w, max(first - a, 0), last - a) for w, first, last in u.words]
         if ":" not in u.source and rng.random() < 0.35:  # real people are few: some speak at another speed
             speed = rng.uniform(0.9, 1.12)
             samples = soxr.resample(samples, RATE_HZ, RATE_HZ / speed).astype(np.int16)
+        if self.revoice and rng.random() < self.revoice:
+            samples = revoice(samples.astype(np.float32), rng).clip(-32_768, 32_767).astype(np.int16)
         if ask is not None and len(samples) > 24_000 and rng.random() < self.pauses:
             samples, words = hesitate(samples, rng, words)
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
@@ -372,13 +381,14 @@ class SoundConversations(Numbered):
 
     In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
-    none a drill: what was said minutes ago is remembered, and minutes are waited. `pauses`: see `SoundSource`.
+    none a drill: what was said minutes ago is remembered, and minutes are waited. `pauses`, `revoice`: see
+    `SoundSource`.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
-                 interrupted: int = 0, pauses: float = PAUSES, listening: int = 0):
-        self.interrupted, self.pauses, self.listening = interrupted, pauses, listening
+                 interrupted: int = 0, pauses: float = PAUSES, listening: int = 0, revoice: float = 0.0):
+        self.interrupted, self.pauses, self.listening, self.revoice = interrupted, pauses, listening, revoice
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -387,7 +397,8 @@ class SoundConversations(Numbered):
         """See `Numbered`."""
         torch.set_num_threads(1)
         root = recordings.data_dir()
-        pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev, pauses=self.pauses)
+        pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev, pauses=self.pauses,
+                                                          revoice=self.revoice)
         speaker = VoiceSpeaker(self.mouth, pieces)
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)

@@ -87,6 +87,7 @@ class Manners:
         longest: characters of an answer at most, None for any.
         minutes: share of silences that take up to a minute and a half.
         listens: share of questions that are requests for long speech.
+        early: share of questions into which the agent of a lesson begins to answer.
     """
 
     between: dict[str, float] = field(default_factory=lambda: {
@@ -99,6 +100,7 @@ class Manners:
     longest: int | None = None
     minutes: float = 0.04
     listens: float = 0.0
+    early: float = 0.0
 
 
 TALK = Manners()
@@ -106,7 +108,7 @@ LONG = Manners(minutes=0.3)
 INTERRUPTS = Manners(
     {"turn": 0.78, "sound": 0.04, "other": 0.1, "backchannel": 0.02, "word": 0.02, "stop": 0.01, "silence": 0.03},
     {"none": 0.06, "stop": 0.26, "turn": 0.15, "correct": 0.08, "rapid": 0.03, "backchannel": 0.2, "other": 0.12,
-     "sound": 0.1}, ((0.25, 1.5),), listens=0.5)
+     "sound": 0.1}, ((0.25, 1.5),), listens=0.5, early=0.2)
 DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
 LISTENING = replace(DRILL, between={"turn": 0.75, "sound": 0.25})  # a drill in which there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait

@@ -66,9 +66,12 @@ class PieceReader(nn.Module):
         said = logits_BTC.detach().softmax(-1)[..., 1:].unflatten(1, (-1, self.block_frames)).sum(2)
         return said @ self.table
 
-    def spelled(self, ids_BT: Tensor) -> Tensor:
-        """The same of a head that is sure: ids (B, T * block_frames) of pieces, 0 for the blank."""
+    def spelled(self, ids_BT: Tensor, sure: float = 1.0) -> Tensor:
+        """The same of a head that is as `sure` of each piece as this at least: ids (B, T * block_frames) of pieces, 0
+        for the blank."""
         said = F.embedding((ids_BT - 1).clamp(min=0), self.table) * (ids_BT > 0)[..., None]
+        if sure < 1:
+            said = said * (sure + (1 - sure) * torch.rand(*ids_BT.shape, 1, device=ids_BT.device))
         return said.unflatten(1, (-1, self.block_frames)).sum(2)
 
     def take(self, table: Tensor, before: Vocabulary, now: Vocabulary) -> None:

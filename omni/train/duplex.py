@@ -169,6 +169,7 @@ class DuplexStage:
         interrupted: how many of the rows after the drills are long speech that is talked into.
         pauses: share of what the agent is asked with sound that has a pause in which people think.
         listening: how many of the drills have something between the turns that sounds and can be asked about.
+        revoice: share of what is said that another throat says.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
     """
 
@@ -198,6 +199,7 @@ class DuplexStage:
     interrupted: int = field(default=0, metadata=LATER)
     pauses: float = field(default=PAUSES, metadata=LATER)
     listening: int = field(default=0, metadata=LATER)
+    revoice: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
@@ -206,6 +208,8 @@ class DuplexStage:
             raise ValueError(f"echo is at least 1, not {self.echo}")
         if not 0 <= self.pauses <= 1:
             raise ValueError(f"pauses is a share, 0 to 1, not {self.pauses}")
+        if not 0 <= self.revoice <= 1:
+            raise ValueError(f"revoice is a share, 0 to 1, not {self.revoice}")
         if not 0 <= self.listening <= self.drills:
             raise ValueError(f"listening is at most the drills, {self.drills}, not {self.listening}")
 
@@ -256,13 +260,13 @@ def train(stage: DuplexStage) -> None:
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses,
-                                listening=stage.listening)
+                                listening=stage.listening, revoice=stage.revoice)
     if stage.echo > 1:
         stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:
         captions = vocabulary if stage.model.read_pieces else None
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
-                                  text.pace, sounds=stage.model.read_sounds)
+                                  text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted)
         stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:

@@ -62,6 +62,7 @@ class TextLessons:
     Attributes:
         share: of the batches; 0 for none.
         blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
+        interrupted: how many of the rows after the drills are long speech that is talked into.
     """
 
     share: float = 0.0
@@ -69,6 +70,7 @@ class TextLessons:
     batch: int = 8
     drills: int = 5
     pace: float = 2.5
+    interrupted: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -90,7 +92,7 @@ class Reader(nn.Module):
         """Token logits (B, T, V)."""
         m = self.model
         if m.reader is not None:
-            ears = m.reader.spelled(batch["pieces"])
+            ears = m.reader.spelled(batch["pieces"], sure=0.4 if m.training else 1.0)
         else:
             spelled = F.one_hot(batch["characters"], NUM_CHARACTERS).float()
             spelled = m.connector.silence_free(spelled).unflatten(1, (-1, SLOTS_PER_BLOCK)).flatten(2)

@@ -69,7 +69,7 @@ def test_what_is_not_due_is_decided_and_what_is_late_is_due_until_it_is_decided(
             due = talk.target[block]
             assert due in late
             waited = np.flatnonzero(taken[block:] == due)
-            assert len(waited) == 0 or waited[0] <= 10
+            assert len(waited) == 0 or waited[0] <= 15
             assert (talk.target[block:block + waited[0] + 1] == due).all() if len(waited) else True
             late[due] += 1
     assert min(late.values()) > 20

@@ -439,7 +439,14 @@ def _asked(rng: random.Random, kind: str, text: str, values: dict[str, str], ove
     if text.split()[0] in (*_OPENERS, "actually", "wait", "yes", "yeah", "yep", "no", "sorry", "right", "hey"):
         opener = ""
     text = " ".join(f"{opener} {text}".split())
-    return Ask(text, "orders", kind, values, over, min(len(text.split()), len(opener.split()) + 3))
+    decisive = min(len(text.split()), len(opener.split()) + 3)
+    return Ask(text, "orders", kind, values, over, decisive, kind == "partial" and goes_on(text))
+
+
+def goes_on(text: str) -> bool:
+    """Whether the drink often follows an order without one after a pause: "can I have a large" may be half an order,
+    "a large one please" is a whole one that leaves it open."""
+    return not {"one", "something", "anything", "please"} & set(text.split())
 
 
 def take(ask: Ask, memory: Memory) -> None:
