@@ -155,18 +155,51 @@ def speak_aligned(text: str, voice: Voice) -> Spoken:
                  for name, a, b in spans)
         return tuple(span for span in moved if span[2] > span[1])
 
-    whole, found = [], []
-    for name, a, b in speech.words:
-        if name.startswith("'") and found:  # flite takes "what's" for two words
-            found[-1] = (found[-1][0] + name, found[-1][1], b)
-        else:
-            found.append((name, a, b))
-    if len(found) == sum(map(len, parts)):
-        times = iter(found)
-        for word, group in zip(text.split(), parts, strict=True):
-            spans = [next(times) for _ in group]
-            whole.append((word, spans[0][1], spans[-1][2]))
+    whole, times = [], iter(_each(speech.words, [part for word in parts for part in word]))
+    for word, group in zip(text.split(), parts, strict=True):
+        spans = [span for span in (next(times, None) for _ in group) if span]
+        if spans:
+            whole.append((word, spans[0][0], spans[-1][1]))
+    if len(whole) < len(parts):
+        whole = []
     return Spoken(samples[first:last].astype(np.float32), placed(named), placed(whole))
+
+
+def _each(events: tuple[tuple[str, float, float], ...], words: list[str]) -> list[tuple[float, float]]:
+    """Begin and end of each word from an engine's events; empty if they tell of other words.
+
+    flite takes "what's" for two words. espeak-ng says some pairs in one ("in the"), whose time they share by their
+    letters, and tells of words that are none.
+    """
+    found: list[tuple[list[str], float, float]] = []
+    left = list(words)
+    for name, begin, end in events:
+        if name.startswith("'") and found:
+            found[-1] = (found[-1][0], found[-1][1], end)
+            continue
+        skipped = next((i for i, word in enumerate(left) if _same(name, word)), None) if name else None
+        if skipped is not None:
+            if skipped and not found:
+                return []
+            if skipped:
+                found[-1][0].extend(left[:skipped])
+            found.append(([left[skipped]], begin, end))
+            left = left[skipped + 1:]
+        elif name:
+            return []
+    if left and found:
+        found[-1][0].extend(left)
+    spans = []
+    for group, begin, end in found:
+        sizes = np.cumsum([0, *map(len, group)]) * ((end - begin) / sum(map(len, group)))
+        spans += [(begin + float(a), begin + float(b)) for a, b in zip(sizes, sizes[1:], strict=False)]
+    return spans
+
+
+def _same(name: str, word: str) -> bool:
+    """Whether an engine means a word by a name, which may lack what follows the word's apostrophe, or that alone."""
+    name, word = name.lower().partition("'")[0], word.lower()
+    return name in (word.partition("'")[0], word.replace("'", ""))
 
 
 def loud_span(samples: np.ndarray, floor: float = 0.01, margin: int = 160) -> tuple[int, int]:

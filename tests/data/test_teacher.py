@@ -168,6 +168,22 @@ def test_flite_keeps_its_own_pitch_and_what_is_one_word_stays_one():
     assert [w for w, _, _ in before.words] == ["what's", "nine", "plus", "W"]
 
 
+def test_every_word_has_its_time_though_engines_count_otherwise():
+    events = (("what", 0.0, 0.2), ("'s", 0.2, 0.3), ("in", 0.3, 0.8), ("", 0.8, 0.81), ("box", 0.9, 1.2))
+    spans = voices._each(events, ["what's", "in", "the", "box"])
+    assert spans[0] == (0.0, 0.3) and spans[3] == (0.9, 1.2)
+    assert spans[1] == pytest.approx((0.3, 0.5)) and spans[2] == pytest.approx((0.5, 0.8))
+    assert voices._each((("on", 0.0, 0.4),), ["on", "the"])[1] == pytest.approx((0.16, 0.4))
+    assert voices._each((("other", 0.0, 0.4),), ["on", "the"]) == []
+    assert voices._each((("the", 0.0, 0.4),), ["on", "the"]) == []
+    for engine, name in (("espeak", "en-us+f3"), ("flite", "rms")):
+        speaker = voices.Voice(engine, name, 150 if engine == "espeak" else 100, 0)
+        speech = _have(lambda speaker=speaker: voices.speak_aligned("what's the weather in the north now", speaker))
+        assert [w for w, _, _ in speech.words] == "what's the weather in the north now".split()
+        times = [t for _, a, b in speech.words for t in (a, b)]
+        assert times == sorted(times) and times[-1] <= len(speech.samples)
+
+
 def test_trimming_leaves_ten_milliseconds():
     x = np.zeros(10_000, np.float32)
     x[3000:5000] = 0.5
