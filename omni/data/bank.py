@@ -80,8 +80,23 @@ def _draw(rng: random.Random, memory: Memory) -> dict:
     return {"text": chatter.text(rng), "reply": "", "skill": "other"}
 
 
-def _synthesise(task: tuple[int, int, float]) -> list[tuple[np.ndarray, dict]]:
-    seed, count, pico = task
+def _halves(text: str, voice: voices.Voice, rng: random.Random) -> voices.Spoken:
+    """Somebody who ends in the middle, thinks and goes on: two utterances with 0.2 to 1.2 s of silence between."""
+    words = text.split()
+    cut = rng.randrange(2, len(words) - 1)
+    first, second = (voices.speak_aligned(" ".join(part), voice) for part in (words[:cut], words[cut:]))
+    gap = np.zeros(rng.randrange(3_200, 19_200), np.float32)
+    later = len(first.samples) + len(gap)
+
+    def joined(a: tuple, b: tuple) -> tuple:
+        return (*a, *((name, start + later, end + later) for name, start, end in b)) if a and b else ()
+
+    return voices.Spoken(np.concatenate([first.samples, gap, second.samples]), joined(first.phones, second.phones),
+                         joined(first.words, second.words))
+
+
+def _synthesise(task: tuple[int, int, float, float]) -> list[tuple[np.ndarray, dict]]:
+    seed, count, pico, halves = task
     rng, made, memory = random.Random(seed), [], Memory()
     for _ in range(count):
         if rng.random() < 0.1:
@@ -89,7 +104,10 @@ def _synthesise(task: tuple[int, int, float]) -> list[tuple[np.ndarray, dict]]:
         line = _draw(rng, memory)
         held_out = rng.random() < 0.05
         voice = voices.draw_voice(rng, held_out, pico)
-        speech = voices.speak_aligned(line["text"], voice)
+        if halves and line.get("kind") and len(line["text"].split()) > 3 and rng.random() < halves:
+            speech = _halves(line["text"], voice, rng)
+        else:
+            speech = voices.speak_aligned(line["text"], voice)
         samples = speech.samples
         if len(samples) < 1600:
             continue
@@ -135,10 +153,11 @@ def _meant(r: recordings.Recording) -> dict:
 _DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
 
-def build(folder: Path, count: int, seed: int = 0, processes: int = 2, pico: float = 0.0) -> None:
+def build(folder: Path, count: int, seed: int = 0, processes: int = 2, pico: float = 0.0,
+          halves: float = 0.0) -> None:
     """Synthesise `count` utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [(seed * 100_003 + i, 50, pico) for i in range(max(1, count // 50))]
+    tasks = [(seed * 100_003 + i, 50, pico, halves) for i in range(max(1, count // 50))]
     start = 0
     with open(folder / "audio.i16", "wb") as audio, open(folder / "lines.jsonl", "w", encoding="utf-8") as lines:
 
@@ -185,6 +204,7 @@ class BankStage:
         count: synthetic utterances, besides the real ones.
         processes: that speak.
         pico: share of the synthetic speech for training that `omni.data.pico` says.
+        halves: share of longer asks that are said in two utterances with a pause between.
     """
 
     stage: Literal["bank"]
@@ -193,12 +213,16 @@ class BankStage:
     seed: int = 3
     processes: int = 2
     pico: float = field(default=0.0, metadata=LATER)
+    halves: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.pico <= 1:
             raise ValueError(f"pico is a share, 0 to 1, not {self.pico}")
+        if not 0 <= self.halves <= 1:
+            raise ValueError(f"halves is a share, 0 to 1, not {self.halves}")
 
 
 def train(stage: BankStage) -> None:
     """Build a bank."""
-    build(Path(stage.out), stage.count, stage.seed, stage.processes, stage.pico)
+    build(Path(stage.out), stage.count, stage.seed, stage.processes, stage.pico,
+          stage.halves)

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from omni.base.errors import OmniError
-from omni.data import voices
+from omni.data import bank, voices
 from omni.data.espeak import Espeak
 from omni.data.festival import Festival
 from omni.data.flite import Flite
@@ -182,6 +182,20 @@ def test_every_word_has_its_time_though_engines_count_otherwise():
         assert [w for w, _, _ in speech.words] == "what's the weather in the north now".split()
         times = [t for _, a, b in speech.words for t in (a, b)]
         assert times == sorted(times) and times[-1] <= len(speech.samples)
+
+
+def test_an_ask_in_two_halves_has_silence_between_and_the_times_of_all_its_words():
+    speaker = voices.Voice("flite", "rms", 100, 0)
+    whole = _have(lambda: voices.speak_aligned("can i have a large latte", speaker))
+    for seed in range(5):
+        speech = bank._halves("can i have a large latte", speaker, random.Random(seed))
+        assert [w for w, _, _ in speech.words] == [w for w, _, _ in whole.words]
+        gaps = [b[1] - a[2] for a, b in zip(speech.words, speech.words[1:], strict=False)]
+        after = int(np.argmax(gaps))
+        assert 1 <= after <= 3 and 3_000 < gaps[after] < 20_500 and sorted(gaps)[-2] < 2_000
+        middle = (speech.words[after][2] + speech.words[after + 1][1]) // 2
+        assert not speech.samples[middle - 500:middle + 500].any()
+        assert speech.phones[-1][2] <= len(speech.samples)
 
 
 def test_trimming_leaves_ten_milliseconds():
