@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from tqdm import tqdm
 
-from omni.base.config import LATER
+from omni.base.config import LATER, nearest
 from omni.data import held_out, recordings, skills, voices
 from omni.data.skills import chatter, floor, readback, smalltalk
 from omni.data.skills.talk import Ask, Memory
@@ -61,11 +61,17 @@ class Utterance:
         return Ask(self.text, self.skill, self.kind, self.values, decisive=self.decisive, open=self.open)
 
 
-def _draw(rng: random.Random, memory: Memory) -> dict:
-    """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur."""
+def _draw(rng: random.Random, memory: Memory, more: dict[str, float] | None = None) -> dict:
+    """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur.
+
+    Args:
+        more: share of the asks that are of a skill in any case.
+    """
     kind = rng.random()
     if kind < 0.74:
         follows = "" if rng.random() >= FOLLOWS else "floor" if memory.rest or memory.waiting else memory.skill
+        if more and rng.random() < sum(more.values()):
+            follows = rng.choices(list(more), list(more.values()))[0]
         said = follows and skills.ask(rng, memory, follows) or skills.ask(rng, memory)
         skills.take(said, memory)
         right = skills.answer(said, memory, rng)
@@ -95,13 +101,13 @@ def _halves(text: str, voice: voices.Voice, rng: random.Random) -> voices.Spoken
                          joined(first.words, second.words))
 
 
-def _synthesise(task: tuple[int, int, float, float]) -> list[tuple[np.ndarray, dict]]:
-    seed, count, pico, halves = task
+def _synthesise(task: tuple[int, int, float, float, dict[str, float]]) -> list[tuple[np.ndarray, dict]]:
+    seed, count, pico, halves, more = task
     rng, made, memory = random.Random(seed), [], Memory()
     for _ in range(count):
         if rng.random() < 0.1:
             memory = Memory()
-        line = _draw(rng, memory)
+        line = _draw(rng, memory, more)
         held_out = rng.random() < 0.05
         voice = voices.draw_voice(rng, held_out, pico)
         if halves and line.get("kind") and len(line["text"].split()) > 3 and rng.random() < halves:
@@ -154,10 +160,10 @@ _DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "sev
 
 
 def build(folder: Path, count: int, seed: int = 0, processes: int = 2, pico: float = 0.0,
-          halves: float = 0.0) -> None:
+          halves: float = 0.0, more: dict[str, float] | None = None) -> None:
     """Synthesise `count` utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [(seed * 100_003 + i, 50, pico, halves) for i in range(max(1, count // 50))]
+    tasks = [(seed * 100_003 + i, 50, pico, halves, more or {}) for i in range(max(1, count // 50))]
     start = 0
     with open(folder / "audio.i16", "wb") as audio, open(folder / "lines.jsonl", "w", encoding="utf-8") as lines:
 
@@ -205,6 +211,8 @@ class BankStage:
         processes: that speak.
         pico: share of the synthetic speech for training that `omni.data.pico` says.
         halves: share of longer asks that are said in two utterances with a pause between.
+        more: share of asks by skill, beyond what conversations have of it: they ask for few stories, and each is one of
+            many.
     """
 
     stage: Literal["bank"]
@@ -214,15 +222,20 @@ class BankStage:
     processes: int = 2
     pico: float = field(default=0.0, metadata=LATER)
     halves: float = field(default=0.0, metadata=LATER)
+    more: dict[str, float] = field(default_factory=dict, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.pico <= 1:
             raise ValueError(f"pico is a share, 0 to 1, not {self.pico}")
         if not 0 <= self.halves <= 1:
             raise ValueError(f"halves is a share, 0 to 1, not {self.halves}")
+        for name in self.more.keys() - set(skills.names()):
+            raise ValueError(f"more: no skill {name!r}; {nearest(name, skills.names())}")
+        if min(self.more.values(), default=0) < 0 or sum(self.more.values()) > 1:
+            raise ValueError("more: shares are at least 0, and at most 1 together")
 
 
 def train(stage: BankStage) -> None:
     """Build a bank."""
     build(Path(stage.out), stage.count, stage.seed, stage.processes, stage.pico,
-          stage.halves)
+          stage.halves, stage.more)

@@ -198,6 +198,26 @@ def test_an_ask_in_two_halves_has_silence_between_and_the_times_of_all_its_words
         assert speech.phones[-1][2] <= len(speech.samples)
 
 
+def test_a_bank_says_what_it_is_asked_to(tmp_path, monkeypatch):
+    """Pico, halves and more stories where the stage asks for them; a skill that there is none of is refused."""
+    _have(lambda: Pico("en-US"))
+    _have(lambda: Flite("rms"))
+    monkeypatch.setattr(bank.recordings, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(bank.recordings, "speech", lambda root: [])
+    bank.train(bank.BankStage("bank", str(tmp_path / "bank"), count=100, pico=0.5, halves=0.6,
+                              more={"stories": 0.5}, processes=1))
+    lines = [u for u in bank.load(tmp_path / "bank") if not u.dev]
+    assert 30 < sum(u.source.startswith("pico:") for u in lines) < 65
+    assert sum(u.skill == "stories" for u in lines) > 20
+    quiet = [np.abs(u.samples[:len(u.samples) // 3200 * 3200].reshape(-1, 3200)).max(1) == 0 for u in lines if u.kind]
+    assert sum(bool(q.any()) for q in quiet) > 10
+    with pytest.raises(ValueError, match="no skill 'storys'; did you mean 'stories'"):
+        bank.BankStage("bank", "x", more={"storys": 0.1})
+    for wrong in ({"pico": 1.5}, {"halves": -0.1}, {"more": {"stories": 0.7, "sums": 0.7}}):
+        with pytest.raises(ValueError):
+            bank.BankStage("bank", "x", **wrong)
+
+
 def test_trimming_leaves_ten_milliseconds():
     x = np.zeros(10_000, np.float32)
     x[3000:5000] = 0.5
