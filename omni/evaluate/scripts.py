@@ -108,8 +108,12 @@ def load_scenario(path: Path) -> Scenario:
 
 
 def concrete(scenario: Scenario, variant: int) -> Scenario:
-    """One variant: every range is a number. What sets and voices it draws depends on its seed alone."""
-    rng = random.Random(f"{scenario.seed}/{variant}")
+    """One variant: every range is a number. What sets and voices it draws depends on its seed alone.
+
+    Scripts of one seed that say different things draw differently: the same question in the same voice over and over
+    would count as many.
+    """
+    rng = random.Random(f"{scenario.title}/{scenario.seed}/{variant}")
 
     def drawn(body):
         if isinstance(body, tuple):

@@ -1,5 +1,7 @@
 """Scripts: strict, and their errors name file, line and the nearest valid key."""
 
+from dataclasses import replace
+
 import pytest
 
 from omni.base.config import data_path
@@ -68,6 +70,8 @@ def test_a_variant_has_numbers_for_ranges_and_the_rest_unchanged(tmp_path):
     assert len(set(gains)) == 50 and min(gains) >= -6 and max(gains) <= 3 and max(gains) - min(gains) > 6
     one = concrete(scenario, 7)
     assert one == concrete(scenario, 7) and one.seed != concrete(scenario, 8).seed and one.variants == 1
+    other = concrete(replace(scenario, title="Something else"), 7)
+    assert other.seed != one.seed and other.user[1].gain_db != one.user[1].gain_db
     assert one.user[0] == scenario.user[0] and one.expect == scenario.expect
     alone = _load(tmp_path, GOOD)
     assert concrete(alone, 0) == alone
