@@ -349,7 +349,7 @@ class SoundSource:
             samples = soxr.resample(samples, RATE_HZ, RATE_HZ / speed).astype(np.int16)
         if self.revoice and rng.random() < self.revoice:
             samples = revoice(samples.astype(np.float32), rng).clip(-32_768, 32_767).astype(np.int16)
-        if ask is not None and len(samples) > 24_000 and rng.random() < self.pauses:
+        if ask is not None and len(samples) > 12_800 and rng.random() < self.pauses:
             samples, words = hesitate(samples, rng, words)
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
         return SoundLine(samples, u.text, u.skill, len(samples), voice, words, ask)
