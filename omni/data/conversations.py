@@ -152,7 +152,8 @@ class _Agent:
         if self._begins is None or block < self._begins:
             return False
         self._begins = None
-        return bool(preview(turn.heard.line.ask, partner.memory)) and block < turn.due
+        # who is only a little early is right, and says what is due
+        return block + START_AFTER < turn.due and bool(preview(turn.heard.line.ask, partner.memory))
 
     def leave(self) -> None:
         """What is still being said goes into the conversation too."""

@@ -6,7 +6,9 @@ take every n-th batch each.
     seed, k ──► generator ──► batch k         worker 0: 0 2 4 ...   worker 1: 1 3 5 ...   loader: 0 1 2 3 4 5 ...
 """
 
+import atexit
 import copy
+import multiprocessing
 import random
 import signal
 from abc import abstractmethod
@@ -114,8 +116,18 @@ def _keep_working(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _end_workers() -> None:
+    """At exit those who wait for more are ended: they heed no signal of the kind that Python would send them then."""
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
 def loader(stream: Stream, workers: int = 1, prefetch: int = 3) -> Callable[[int, int], Iterator[Any]]:
     """A function of (first, every) that gives the stream's batches in order, made by worker processes."""
+
+    if workers:  # before what Python does at exit, and so registered after it
+        atexit.unregister(_end_workers)
+        atexit.register(_end_workers)
 
     def batches(first: int, every: int) -> Iterator[Any]:
         stream.first, stream.every = first, every

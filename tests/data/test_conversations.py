@@ -1,6 +1,7 @@
 """Lessons are legal: every target may come where it stands, and every cut is fed back as what was never heard."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from omni.data.streams import (
     mix,
     sounds_told,
 )
-from omni.data.user import LISTENING
+from omni.data.user import INTERRUPTS, LISTENING
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
@@ -201,6 +202,24 @@ def test_without_sounds_to_read_nobody_asks_for_them_and_none_is_told(talks):
     assert sum(h.role == "sound" for talk in talks for h in talk.heard) > 50
     assert not [h for talk in talks for h in talk.heard if h.line.sound or h.line.ask and h.line.ask.skill == "sounds"]
     assert sounds_told(talks[0], random.Random(0)).mean() < 0.05
+
+
+def test_some_agents_begin_inside_of_the_question_and_are_told_to_yield_and_to_answer_when_it_is_over():
+    hasty, answered = 0, 0
+    for seed in range(40):
+        talk = build(random.Random(seed), 300, TextSource(), TextSpeaker(PIECES), replace(INTERRUPTS, early=0.6))
+        speaking = _speaking(talk)
+        for first, _ in talk.said:
+            if talk.target[first] == THINK:     # nothing was due
+                hasty += 1
+                last = next((b for b in range(first + 1, 300) if not speaking[b]), 300)
+                assert not speaking[first] and (talk.target[first + 1:last] == END_SPEAK).all()
+                asked = [t for t in talk.turns if t.heard.at // BLOCK < first < t.due]
+                answered += bool(asked) and any(asked[-1].due <= begin <= asked[-1].due + 16 for begin, _ in talk.said)
+    assert hasty > 20 and answered > 0.5 * hasty
+    assert not [first for seed in range(10) for talk in [build(random.Random(seed), 300, TextSource(),
+                                                               TextSpeaker(PIECES))]
+                for first, _ in talk.said if talk.target[first] == THINK]
 
 
 def test_the_same_seed_builds_the_same_lesson():

@@ -400,6 +400,19 @@ def test_ctrl_c_in_a_terminal_reaches_the_workers_too_and_keeps_what_was_learned
     assert 20 <= json.loads((tmp_path / "run" / "progress.json").read_text())["step"] < 4000
 
 
+def test_a_run_that_fails_ends_and_so_do_its_workers(tmp_path):
+    """They heed no signals, and Python waits for its children at exit."""
+    program = _slow_program(tmp_path, workers=1)
+    program.write_text(program.read_text().replace("time.sleep(0.05)", "raise ValueError('no such lesson')"))
+    with subprocess.Popen([sys.executable, str(program)], cwd=tmp_path, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE) as running:
+        try:
+            told = running.communicate(timeout=60)[1].decode()
+        finally:
+            running.kill()
+    assert running.returncode == 1 and "no such lesson" in told
+
+
 def test_each_process_of_a_machine_has_its_own_device(monkeypatch):
     """Under torchrun every process once took the first device."""
     assert loop.own_device("cuda") == "cuda"
