@@ -222,6 +222,14 @@ def test_some_agents_begin_inside_of_the_question_and_are_told_to_yield_and_to_a
                 for first, _ in talk.said if talk.target[first] == THINK]
 
 
+@pytest.mark.parametrize("seed", [115, 129])
+def test_who_would_begin_too_early_and_speaks_then_does_not_begin_a_moment_before_it_is_due(seed):
+    manners = replace(INTERRUPTS, early=1.0, during={"turn": 0.5, "rapid": 0.4, "stop": 0.1})
+    talk = build(random.Random(seed), 300, TextSource(), TextSpeaker(PIECES), manners)
+    for first, _ in talk.said:
+        assert talk.target[first] == START_SPEAK or not [t for t in talk.turns if 0 <= t.due - first <= START_AFTER]
+
+
 def test_the_same_seed_builds_the_same_lesson():
     a, b = (build(random.Random(7), 200, TextSource(), TextSpeaker(PIECES)) for _ in range(2))
     assert (a.target == b.target).all() and (a.fed == b.fed).all() and a.heard == b.heard
