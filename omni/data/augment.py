@@ -48,29 +48,35 @@ class Augment:
         rooms: unit-energy responses (omni.data.recordings.rooms).
         noises: noise beds, each float32 and several seconds long.
         babble: other talkers' utterances as int16, for people in the background.
+        simulated: share of rooms that are computed, each heard once.
+        wet: those are heard as they are; otherwise all mouths may be nearer than the room has them.
     """
 
-    def __init__(self, rooms: list[np.ndarray], noises: list[np.ndarray], babble: list[np.ndarray]):
-        self.rooms, self.noises, self.babble = rooms, noises, babble
+    def __init__(self, rooms: list[np.ndarray], noises: list[np.ndarray], babble: list[np.ndarray],
+                 simulated: float = SIMULATED, wet: bool = False):
+        self.rooms, self.noises, self.babble, self.simulated, self.wet = rooms, noises, babble, simulated, wet
 
     def room(self, x: np.ndarray, rng: random.Random, share: float = 0.6) -> np.ndarray:
         """Reverberation by a measured or a simulated response, of the same length as x."""
         if rng.random() >= share:
             return x
-        response = self._response(rng)
+        response, computed = self._response(rng)
+        if computed and self.wet:  # it has its distance
+            return oaconvolve(x, response)[:len(x)].astype(np.float32, copy=False)
         dry = rng.random()  # a near mouth: more direct sound than the response has
         response *= 1 - 0.8 * dry
         response[channel.DIRECT if len(response) > channel.DIRECT else 0] += dry
         return oaconvolve(x, response)[:len(x)].astype(np.float32, copy=False)
 
-    def _response(self, rng: random.Random, what: str = "room") -> np.ndarray:
-        if rng.random() < SIMULATED:
+    def _response(self, rng: random.Random, what: str = "room") -> tuple[np.ndarray, bool]:
+        """A response, and whether it is computed."""
+        if rng.random() < self.simulated:
             response, facts = channel.simulated_room(rng)
             note(what, kind="simulated", **facts)
-            return response
+            return response, True
         index = rng.randrange(len(self.rooms))
         note(what, kind="measured", index=index)
-        return self.rooms[index].copy()
+        return self.rooms[index].copy(), False
 
     def colour(self, x: np.ndarray, rng: random.Random) -> np.ndarray:
         """Spectral tilt, and sometimes a telephone's or a cheap microphone's band."""
@@ -156,7 +162,7 @@ class Augment:
         """
         distorts = rng.random() < 0.5
         y = channel.loudspeaker(own, rng) if distorts else own
-        y = oaconvolve(y, self._response(rng, "echo room")[:6000])[:len(own)]
+        y = oaconvolve(y, self._response(rng, "echo room")[0][:6000])[:len(own)]
         if rng.random() < 0.3:
             y = channel.drift(y, rng.uniform(-100, 100))
         delay, level_db = rng.randrange(0, 9600), rng.uniform(low_db, high_db)

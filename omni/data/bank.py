@@ -101,16 +101,29 @@ def _halves(text: str, voice: voices.Voice, rng: random.Random) -> voices.Spoken
                          joined(first.words, second.words))
 
 
-def _synthesise(task: tuple[int, int, float, float, dict[str, float]]) -> list[tuple[np.ndarray, dict]]:
-    seed, count, pico, halves, more = task
+def lexicon(seed: int, count: int = 4_000) -> list[str]:
+    """The words of so many lines, each once, in order."""
+    rng, memory, words = random.Random(f"lexicon/{seed}"), Memory(), set()
+    for i in range(count):
+        if i % 10 == 0:
+            memory = Memory()
+        words.update(_draw(rng, memory)["text"].split())
+    return sorted(words)
+
+
+def _synthesise(task: tuple[int, int, "BankStage", list[str]]) -> list[tuple[np.ndarray, dict]]:
+    seed, count, stage, words = task
     rng, made, memory = random.Random(seed), [], Memory()
     for _ in range(count):
         if rng.random() < 0.1:
             memory = Memory()
-        line = _draw(rng, memory, more)
+        if words and rng.random() < stage.lexicon:
+            line = {"text": " ".join(rng.sample(words, rng.randint(3, 8))), "reply": "", "skill": "lexicon"}
+        else:
+            line = _draw(rng, memory, stage.more)
         held_out = rng.random() < 0.05
-        voice = voices.draw_voice(rng, held_out, pico)
-        if halves and line.get("kind") and len(line["text"].split()) > 3 and rng.random() < halves:
+        voice = voices.draw_voice(rng, held_out, stage.pico)
+        if stage.halves and line.get("kind") and len(line["text"].split()) > 3 and rng.random() < stage.halves:
             speech = _halves(line["text"], voice, rng)
         else:
             speech = voices.speak_aligned(line["text"], voice)
@@ -159,11 +172,12 @@ def _meant(r: recordings.Recording) -> dict:
 _DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
 
-def build(folder: Path, count: int, seed: int = 0, processes: int = 2, pico: float = 0.0,
-          halves: float = 0.0, more: dict[str, float] | None = None) -> None:
-    """Synthesise `count` utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into `folder`."""
+def build(stage: "BankStage") -> None:
+    """Synthesise utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into its folder."""
+    folder = Path(stage.out)
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [(seed * 100_003 + i, 50, pico, halves, more or {}) for i in range(max(1, count // 50))]
+    words = lexicon(stage.seed) if stage.lexicon else []
+    tasks = [(stage.seed * 100_003 + i, 50, stage, words) for i in range(max(1, stage.count // 50))]
     start = 0
     with open(folder / "audio.i16", "wb") as audio, open(folder / "lines.jsonl", "w", encoding="utf-8") as lines:
 
@@ -175,7 +189,7 @@ def build(folder: Path, count: int, seed: int = 0, processes: int = 2, pico: flo
                 start += len(samples)
 
         add(_real(recordings.data_dir()))
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        with multiprocessing.get_context("spawn").Pool(stage.processes) as pool:
             for made in tqdm(pool.imap(_synthesise, tasks), total=len(tasks), unit="x50", desc="utterances"):
                 add(made)
 
@@ -213,6 +227,8 @@ class BankStage:
         halves: share of longer asks that are said in two utterances with a pause between.
         more: share of asks by skill, beyond what conversations have of it: they ask for few stories, and each is one of
             many.
+        lexicon: share of the synthetic utterances that are words of all those lines in any order, each as often as any
+            other: for the ears, who else know by heart what is said often, and nothing of what is said seldom.
     """
 
     stage: Literal["bank"]
@@ -223,12 +239,14 @@ class BankStage:
     pico: float = field(default=0.0, metadata=LATER)
     halves: float = field(default=0.0, metadata=LATER)
     more: dict[str, float] = field(default_factory=dict, metadata=LATER)
+    lexicon: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.pico <= 1:
             raise ValueError(f"pico is a share, 0 to 1, not {self.pico}")
-        if not 0 <= self.halves <= 1:
-            raise ValueError(f"halves is a share, 0 to 1, not {self.halves}")
+        for name in ("halves", "lexicon"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
         for name in self.more.keys() - set(skills.names()):
             raise ValueError(f"more: no skill {name!r}; {nearest(name, skills.names())}")
         if min(self.more.values(), default=0) < 0 or sum(self.more.values()) > 1:
@@ -237,5 +255,4 @@ class BankStage:
 
 def train(stage: BankStage) -> None:
     """Build a bank."""
-    build(Path(stage.out), stage.count, stage.seed, stage.processes, stage.pico,
-          stage.halves, stage.more)
+    build(stage)

@@ -20,10 +20,10 @@ import soxr
 import torch
 
 from omni.audio.mixing import active_level
-from omni.base.config import nearest
+from omni.base.config import LATER, nearest
 from omni.base.errors import MediaError, OmniError
 from omni.data import bank, recordings
-from omni.data.augment import Augment, note, revoice
+from omni.data.augment import SIMULATED, Augment, note, revoice
 from omni.data.numbered import Numbered
 from omni.data.own_voice import OwnVoice, echo_at
 from omni.data.skills.sounds import SOUNDS
@@ -34,7 +34,7 @@ from omni.model.encoder import caption_ids
 RATE_HZ = 16_000
 FRAME, BLOCK = 640, 1280  # samples in a frame of 25 Hz, in a block
 PHONE_LATE = 960  # samples between what is named and the frame's end: a phone is named once it has been heard
-WORD_LATE, REAL_LATE = 4, 6  # frames after a word's end, after a real utterance's end, in which it may be emitted
+REAL_LATE = 6  # frames after a real utterance's end in which it may be emitted
 FAST_OR_SLOW = 0.6  # share of real recordings played faster or slower, which moves the pitch too
 MARGIN = 4 * FRAME  # after the last utterance, for what is emitted late
 
@@ -55,6 +55,9 @@ class HearingConfig:
         least_db, most_db: user to echo.
         dropout: share of words whose joins of pieces are partly undone.
         revoice: share of utterances that another throat says (`omni.data.augment.revoice`).
+        late: frames after a word's end in which it may be emitted.
+        room, simulated, wet: share of utterances in a room, of those in a computed one, and whether that is heard as it
+            is (`omni.data.augment.Augment`).
     """
 
     seconds: float = 5.12
@@ -71,6 +74,10 @@ class HearingConfig:
     most_db: float = 40.0
     dropout: float = 0.05
     revoice: float = 0.0
+    late: int = field(default=4, metadata=LATER)
+    room: float = field(default=0.6, metadata=LATER)
+    simulated: float = field(default=SIMULATED, metadata=LATER)
+    wet: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self):
         for name in self.shares.keys() - SHARES.keys():
@@ -114,7 +121,8 @@ class Hearing(Numbered):
         root = recordings.data_dir()
         lines = self.lines()
         self.pools = self.by_source(lines)
-        self.augment = Augment(recordings.rooms(root), recordings.noises(root), [u.samples for u in lines])
+        self.augment = Augment(recordings.rooms(root), recordings.noises(root), [u.samples for u in lines],
+                               self.config.simulated, self.config.wet)
         self.clips = sound_clips(root) if self.config.sounds else []
         self.voice = OwnVoice(self.config.voice) if self.config.voice else None
         return lambda rng: self.collate([self.segment(rng) for _ in range(self.config.batch)], rng)
@@ -147,7 +155,7 @@ class Hearing(Numbered):
         clean = rng.random() < c.clean
         x, phones, said = self._speech(rng) if not silent else (
             np.zeros(n, np.float32), np.zeros(n // FRAME, np.int64), [])
-        user = x if clean else self.augment.room(x, rng)
+        user = x if clean else self.augment.room(x, rng, c.room)
         heard, tracks = user, []
         if with_sounds:
             tracks = [self._sound(user, rng) for _ in range(1 if rng.random() < 0.75 else 2)]
@@ -220,8 +228,10 @@ class Hearing(Numbered):
         y = clip.astype(np.float32) / 32768
         if rng.random() < 0.5:
             y = soxr.resample(y, RATE_HZ, RATE_HZ / rng.uniform(0.85, 1.18), quality="MQ")
-        first, track = rng.randrange(max(len(y) - 24_000, 1)), np.zeros(self.count, np.float32)
-        y = y[first:first + rng.randrange(16_000, 80_000)]
+        # what is heard of it has its loudest moment: the rest of a clip may be silence, or another sound
+        count, loudest, track = rng.randrange(16_000, 80_000), int(np.abs(y).argmax()), np.zeros(self.count, np.float32)
+        first = rng.randint(max(loudest - count + 1_600, 0), max(loudest - 1_600, 0))
+        y = y[first:first + count]
         at = rng.randrange(0, max(self.count - len(y), 1)) if len(y) < self.count else 0
         y = y[:self.count - at]
         _fade(y, 320)
@@ -241,7 +251,8 @@ class Hearing(Numbered):
         batch["characters"] = [torch.tensor(caption_ids(" ".join(u.text for u in s["said"])), dtype=torch.long)
                                for s in segments]
         if self.vocabulary is not None:
-            found = [timed_pieces(s["said"], self.vocabulary, self.count // FRAME, self.config.dropout, rng)
+            found = [timed_pieces(s["said"], self.vocabulary, self.count // FRAME, self.config.dropout, rng,
+                                  self.config.late)
                      for s in segments]
             most = max(1, *(len(classes) for _, classes, _ in found))
             batch["pieces"] = [torch.tensor(ids, dtype=torch.long) for ids, _, _ in found]
@@ -259,7 +270,7 @@ def _fade(x: np.ndarray, longest: int) -> None:
 
 
 def timed_pieces(said: list[Said], vocabulary: Vocabulary, num_frames: int, dropout: float, rng: random.Random,
-                 ) -> tuple[list[int], list[int], np.ndarray]:
+                 word_late: int = 4) -> tuple[list[int], list[int], np.ndarray]:
     """The pieces of what is said, and when they may be emitted.
 
     Returns:
@@ -273,7 +284,7 @@ def timed_pieces(said: list[Said], vocabulary: Vocabulary, num_frames: int, drop
         words = vocabulary.encode(u.text, dropout, rng.random)
         timed = len(words) == len(u.words)
         for i, word in enumerate(words):
-            first, last, grace = (*u.words[i][1:], WORD_LATE) if timed else (u.first, u.last, REAL_LATE)
+            first, last, grace = (*u.words[i][1:], word_late) if timed else (u.first, u.last, REAL_LATE)
             first, last = first // FRAME, max(last - 1, 0) // FRAME + grace
             outside = np.maximum(np.maximum(first - frames, frames - last), 0).astype(np.float32)
             for piece in word:

@@ -8,6 +8,7 @@ encoder has more heads, pieces of words, sounds and speech are learned beside th
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import bank
 from omni.data.hearing import SOUNDS, Hearing, HearingConfig, phone_names
@@ -82,7 +84,7 @@ class Ears(nn.Module):
         return self.encoder(mel, own)
 
 
-def losses(model: Ears, batch: dict) -> tuple[Tensor, dict[str, float]]:
+def losses(model: Ears, batch: dict, sound_weight: float = SOUND_WEIGHT) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch of `Hearing`, and its parts."""
     frames, encoder = model(batch["room"], batch["own"], batch["mine"]), model.encoder
     heard, named = ctc(encoder.captions(frames), batch["characters"]), model.phone_loss(batch["phones"])
@@ -92,7 +94,7 @@ def losses(model: Ears, batch: dict) -> tuple[Tensor, dict[str, float]]:
         loss, parts["pieces"] = loss + PIECE_WEIGHT * pieces, pieces.item()
     if encoder.sounds is not None:
         sounds = known_bce(encoder.sounds(frames), batch["sounds"])
-        loss, parts["sounds"] = loss + SOUND_WEIGHT * sounds, sounds.item()
+        loss, parts["sounds"] = loss + sound_weight * sounds, sounds.item()
     if encoder.speech is not None:
         speech = known_bce(encoder.speech(frames)[..., 0], batch["speech"])
         loss, parts["speech"] = loss + SPEECH_WEIGHT * speech, speech.item()
@@ -111,6 +113,7 @@ class EarsStage:
         hearing: what is heard; warp: see `Ears`.
         seed: of the stream and of fresh weights.
         workers: processes that make batches.
+        sound_weight: of the sound head's loss.
         encoder: `caption_pieces` is the most there may be; those that occur too seldom are left out.
     """
 
@@ -125,6 +128,7 @@ class EarsStage:
     workers: int = 1
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
+    sound_weight: float = field(default=SOUND_WEIGHT, metadata=LATER)
 
 
 def train(stage: EarsStage) -> None:
@@ -152,7 +156,8 @@ def train(stage: EarsStage) -> None:
                 raise ConfigError(f"init: {stage.init} has no {name} of this shape")
     lessons = Hearing(source, stage.hearing, stage.seed, phones, vocabulary)
     lessons.by_source(lessons.lines())  # says at once if there is nothing to hear
-    loop.run(model, loader(lessons, stage.workers), losses, stage.loop, folder,
+    told = partial(losses, sound_weight=stage.sound_weight)
+    loop.run(model, loader(lessons, stage.workers), told, stage.loop, folder,
              Scores(source, vocabulary, stage.hearing.voice))
 
 

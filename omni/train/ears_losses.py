@@ -11,7 +11,7 @@ def ctc(logits_BTC: Tensor, targets: list[Tensor]) -> Tensor:
     """Mean CTC loss per character."""
     lengths = torch.tensor([len(t) for t in targets])
     frames = torch.full((len(targets),), logits_BTC.shape[1], dtype=torch.long)
-    losses = F.ctc_loss(logits_BTC.log_softmax(2).transpose(0, 1), torch.cat(targets), frames, lengths,
+    losses = F.ctc_loss(logits_BTC.float().log_softmax(2).transpose(0, 1), torch.cat(targets), frames, lengths,
                         reduction="none", zero_infinity=True)
     return losses.sum() / lengths.sum().clamp(min=1)
 

@@ -119,6 +119,24 @@ def test_a_loudspeaker_adds_even_and_odd_harmonics_and_has_no_bass():
     assert not channel.loudspeaker(np.zeros(100, np.float32), random.Random(0)).any()
 
 
+def test_computed_rooms_may_be_heard_as_they_are():
+    """And measured ones never are: all of those have been heard from afar."""
+    click = np.zeros(8_000, np.float32)
+    click[0] = 1
+    for seed in range(5):
+        response = channel.simulated_room(random.Random(f"room/{seed}"))[0]
+        rng = random.Random(seed)
+        maker = Augment([np.ones(1, np.float32)], [click], [], simulated=1.0, wet=True)
+        maker._response = lambda rng, r=response: (r.copy(), True)
+        heard = maker.room(click, rng, share=1.0)
+        assert np.allclose(heard[:len(response)], response[:8_000], atol=1e-5)
+        maker.wet = False
+        assert not np.allclose(maker.room(click, rng, share=1.0)[:len(response)], response[:8_000], atol=1e-3)
+    counts = [Augment([np.ones(1, np.float32)], [], [], simulated=share)._response(random.Random(0))[1]
+              for share in (0.0, 1.0)]
+    assert counts == [False, True]
+
+
 def test_simulated_rooms_decay_as_they_say_and_far_mouths_sound_far():
     rng, ratios, direct_db = random.Random(0), [], {"near": [], "far": []}
     for _ in range(60):

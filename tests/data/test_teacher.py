@@ -205,10 +205,13 @@ def test_a_bank_says_what_it_is_asked_to(tmp_path, monkeypatch):
     monkeypatch.setattr(bank.recordings, "data_dir", lambda: tmp_path)
     monkeypatch.setattr(bank.recordings, "speech", lambda root: [])
     bank.train(bank.BankStage("bank", str(tmp_path / "bank"), count=100, pico=0.5, halves=0.6,
-                              more={"stories": 0.5}, processes=1))
+                              more={"stories": 0.5}, lexicon=0.2, processes=1))
     lines = [u for u in bank.load(tmp_path / "bank") if not u.dev]
     assert 30 < sum(u.source.startswith("pico:") for u in lines) < 65
     assert sum(u.skill == "stories" for u in lines) > 20
+    some, words = [u for u in lines if u.skill == "lexicon"], {w.lower() for w in bank.lexicon(3)}
+    assert 8 < len(some) < 32 and all(3 <= len(u.text.split()) <= 8 and not u.kind for u in some) and len(words) > 800
+    assert {w for u in some for w in u.text.split()} <= words
     quiet = [np.abs(u.samples[:len(u.samples) // 3200 * 3200].reshape(-1, 3200)).max(1) == 0 for u in lines if u.kind]
     assert sum(bool(q.any()) for q in quiet) > 10
     with pytest.raises(ValueError, match="no skill 'storys'; did you mean 'stories'"):

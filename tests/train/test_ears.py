@@ -213,6 +213,8 @@ def test_a_word_may_be_written_from_its_beginning_to_160_ms_after_its_end():
     assert VOCABULARY.decode(classes[i - 1] for i in ids) == " a ab" and late.shape == (20, 2)
     assert late[:, 0].tolist() == [0] * 9 + list(range(1, 12)), "frames 0 to 4, and four more"
     assert late[:, 1].tolist() == [5, 4, 3, 2, 1] + [0] * 9 + list(range(1, 7))
+    later = hearing.timed_pieces(said, VOCABULARY, 20, 0.0, random.Random(0), 7)[2]
+    assert later[:, 0].tolist() == [0] * 12 + list(range(1, 9))
 
 
 def test_a_real_speakers_words_may_be_written_anywhere_in_the_utterance_and_240_ms_after():
@@ -310,6 +312,26 @@ def test_sounds_are_heard_with_and_without_speech():
         assert (s["sounds"][:, 7] == 1).any() and (np.delete(s["sounds"], 7, 1) == 0).all()
 
 
+def test_what_is_heard_of_a_clip_has_its_loudest_moment():
+    """Half a second of a sound in five: the rest of the clip says nothing of its class."""
+    clip = np.zeros(80_000, np.int16)
+    clip[50_000:58_000] = _buzz(8_000, 400)
+    lessons = _hearing([TIMED], seconds=5.12)
+    lessons.clips = [(7, clip)]
+    for seed in range(40):
+        _, track = lessons._sound(np.zeros(lessons.count, np.float32), random.Random(seed))
+        loudest = float(np.abs(track).max())
+        assert loudest > 0.005 and (np.abs(track) > 0.5 * loudest).sum() > 1_000
+
+
+def test_a_sounds_weight_is_what_the_stage_says():
+    batch, model = _batch(SENSES), _model(SENSES)
+    model.eval()
+    with torch.no_grad():
+        (light, parts), (heavy, _) = (ears.losses(model, batch, sound_weight=w) for w in (0.0, 8.0))
+    assert heavy.item() - light.item() == pytest.approx(8 * parts["sounds"], rel=1e-4)
+
+
 def test_a_batch_is_what_its_generator_makes_it_and_tells_of_every_row():
     lessons = _hearing([TIMED, REAL], clean=0.5)
     first, again = (lessons.collate([lessons.segment(rng), lessons.segment(rng)], rng)
@@ -356,11 +378,11 @@ def room(tmp_path, monkeypatch):
 def test_a_stage_that_was_stopped_goes_on_bit_for_bit_with_its_pieces(room, tmp_path, monkeypatch):
     calls, plain = [], ears.losses
 
-    def stopping(*args):
+    def stopping(*args, **told):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return plain(*args)
+        return plain(*args, **told)
 
     heads = ("encoder.caption_pieces=60", "encoder.speech=true")
     assert room("out=straight", *heads) == 0
