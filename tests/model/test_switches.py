@@ -28,7 +28,9 @@ def _inputs(fed: int = THINK) -> tuple[torch.Tensor, ...]:
 
 def test_at_their_defaults_the_configuration_is_the_one_of_before():
     """Results name a model by the hash of its configuration, and runs go on where theirs is the same."""
-    config = load(DuplexConfig, weights.folder_of("tiny") / "config.yaml")
+    shipped = load(DuplexConfig, weights.folder_of("tiny") / "config.yaml")
+    assert {"read_pieces", "read_sounds"} <= to_plain(shipped).keys() and "thinking" not in to_plain(shipped)
+    config = dataclasses.replace(shipped, read_pieces=False, read_sounds=False)
     assert not {*SWITCHES, "eagerness"} & to_plain(config).keys()
     told = dataclasses.replace(config, thinking="implicit", own_stream=False)
     assert build(DuplexConfig, to_plain(told)) == told and to_plain(told)["own_stream"] is False
