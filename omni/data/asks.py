@@ -79,9 +79,9 @@ def placed(u: Utterance, drawn: Ask, memory: Memory) -> Ask | None:
         was = memory.name if drawn.kind == "name" else memory.favourites.get(values["of"], "")
         if was and was not in values.values():
             values["was"] = was
-    # real orders may have values without words
     # banks made before half orders were waited for say nothing of it
     waits = u.open or u.kind == "partial" and orders.goes_on(u.text or "")
+    # real orders may have values without words
     ask = replace(u.ask() or Ask(u.text or "", u.skill, u.kind, decisive=u.decisive), values=values, over=drawn.over,
                   open=waits)
     return ask if drawn.kind != "chain" or _has_result(ask, memory) else None

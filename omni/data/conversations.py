@@ -120,12 +120,10 @@ class _Agent:
     def decide(self, block: int, right: int, partner: Partner) -> int:
         """The token of this block; what it says goes into the conversation."""
         if self._reply is None:
-            text = partner.reply
-            if self._hasty(block, partner):
-                text = preview(partner.unanswered.heard.line.ask, partner.memory)
-            elif right != START_SPEAK or not self._waited(LATE_STARTS, LATEST):
+            text = self._hasty(block, partner)
+            if not text and (right != START_SPEAK or not self._waited(LATE_STARTS, LATEST)):
                 return THINK
-            self._reply, self._first, self._at = self._speaker.render(text), block, 1
+            self._reply, self._first, self._at = self._speaker.render(text or partner.reply), block, 1
             return START_SPEAK
         token = int(self._reply.tokens[self._at])
         last = self._at == len(self._reply.tokens) - 1
@@ -139,21 +137,21 @@ class _Agent:
         self._at += 1
         return token
 
-    def _hasty(self, block: int, partner: Partner) -> bool:
-        """Whether it takes the floor too early here, inside of what it is asked: once a question at most."""
+    def _hasty(self, block: int, partner: Partner) -> str:
+        """What it says if it takes the floor too early here, inside of what it is asked: once a question at most."""
         turn = partner.unanswered
         if not self._early or turn is None or turn is self._turn and self._begins is None:
-            return False
+            return ""
         if turn is not self._turn:
             first, last = turn.heard.at // BLOCK + 3, turn.due - 3
             self._turn, self._begins = turn, None
             if first < last and self._rng.random() < self._early:
                 self._begins = self._rng.randrange(first, last)
         if self._begins is None or block < self._begins:
-            return False
+            return ""
         self._begins = None
         # who is only a little early is right, and says what is due
-        return block + START_AFTER < turn.due and bool(preview(turn.heard.line.ask, partner.memory))
+        return preview(turn.heard.line.ask, partner.memory) if block + START_AFTER < turn.due else ""
 
     def leave(self) -> None:
         """What is still being said goes into the conversation too."""
