@@ -145,9 +145,14 @@ def main(args) -> int:
     overrides = list(args.set)
     if args.out:
         overrides.append(f"out={json.dumps(args.out)}")
-    if (args.budget or args.threads or args.device) and load_stage(args.config, [])[1].stage == "recipe":
-        raise ConfigError("a recipe's stages have budgets, threads and devices of their own: run one alone, or --set "
-                          "changes='{tiny/ears: [loop.minutes=5]}'")
+    if args.budget or args.threads or args.device:
+        plain = load_stage(args.config, [])[1]
+        if plain.stage == "recipe":
+            raise ConfigError("a recipe's stages have budgets, threads and devices of their own: run one alone, or "
+                              "--set changes='{tiny/ears: [loop.minutes=5]}'")
+        if not hasattr(plain, "loop"):
+            raise ConfigError(f"stage {plain.stage} learns nothing: --budget, --threads and --device are for those that "
+                              "do")
     if args.budget:
         overrides += [f"loop.minutes={minutes(args.budget)}", "loop.steps=null"]
     if args.threads:

@@ -106,3 +106,8 @@ def test_single_turns_and_preference_are_duplex_lessons_with_switches():
     assert preference.preference.weight > 0 and preference.loop.steps and preference.init
     plain = stages.load_stage("tiny/preference", ["preference.weight=0", "out=x"])[1]
     assert plain.preference.weight == 0 and plain.loop == preference.loop
+
+
+def test_a_budget_for_what_learns_nothing_is_refused_in_words_that_say_so(capsys):
+    assert main(["train", "tiny/wordings", "--budget", "5m"]) == 2
+    assert "stage wordings learns nothing" in capsys.readouterr().err

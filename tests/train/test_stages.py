@@ -1,6 +1,7 @@
 """Every stage's loss is finite, reaches what it should teach, and falls on a lesson small enough to learn at once."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -189,9 +190,17 @@ def _confident(text: str) -> torch.Tensor:
 def test_the_wording_that_was_said_is_found_among_all(said):
     slots = {"coffeeDrink": "latte", "size": "large", "numberOfShots": "double shot", "milkAmount": "soy milk",
              "sugarAmount": "brown sugar"}
-    text, loss = wordings.best(_confident(said), slots)
-    assert text == said and loss < 0.1
+    text, loss, margin = wordings.best(_confident(said), slots)
+    assert text == said and loss < 0.1 and margin > 5
     assert wordings.best(_confident(said), {**slots, "coffeeDrink": "mocha"})[1] > loss + 0.2
+
+
+def test_a_wording_that_another_fits_as_well_is_no_clear_winner():
+    said = "could i get a large latte"
+    unsure = _confident(said)
+    unsure[:2 * len("could")] = -math.log(29)   # anything there, of any letters
+    sure = wordings.best(_confident(said), {"coffeeDrink": "latte", "size": "large"})[2]
+    assert wordings.best(unsure, {"coffeeDrink": "latte", "size": "large"})[2] < 1 < sure
 
 
 def test_words_found_for_a_recording_are_its_words_from_then_on(tmp_path):
