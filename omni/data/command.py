@@ -137,19 +137,26 @@ def _through(notes: Sequence[dict]) -> dict:
             "through": [n for n in notes if n["what"] != "said"]}
 
 
+def spoken_s(batch: dict) -> float:
+    """Seconds in which the user speaks, of a batch of either kind of lessons."""
+    if "captions" in batch:
+        return BLOCK_S * sum(last - first for row in batch["captions"] for first, last, *_ in row)
+    return BLOCK_S * int((batch["speech"] == 1).sum())
+
+
 def speed(args) -> int:
-    """Print hours of conversation made in an hour."""
-    batches = loader(stream(args), workers=args.workers)(0, 1)
+    """Print hours made in an hour, and how many of them are speech of users."""
+    batches = loader(hearing(args) if args.of == "ears" else stream(args), workers=args.workers)(0, 1)
     next(batches)       # everything is open now
-    began, count = time.monotonic(), 0
+    began, made, spoken = time.monotonic(), 0.0, 0.0
     with tqdm(total=args.seconds, unit="s") as bar:
         while (spent := time.monotonic() - began) < args.seconds:
-            room = next(batches)["room"]
-            count += room.shape[0] * room.shape[1]
+            batch = next(batches)
+            made, spoken = made + batch["room"].numel() / RATE_HZ, spoken + spoken_s(batch)
             bar.update(min(int(spent), args.seconds) - bar.n)
-    made = count / RATE_HZ
-    print(f"{made / spent:.1f} hours of conversation an hour with {args.workers} worker processes "
-          f"({made:.0f} s in {spent:.0f} s)")
+    what = "lessons of the ears" if args.of == "ears" else "conversation"
+    print(f"{made / spent:.1f} hours of {what} an hour with {args.workers} worker processes, {spoken / spent:.1f} of "
+          f"them speech of users ({made:.0f} and {spoken:.0f} s in {spent:.0f} s)")
     return 0
 
 

@@ -151,8 +151,8 @@ def main(args) -> int:
             raise ConfigError("a recipe's stages have budgets, threads and devices of their own: run one alone, or "
                               "--set changes='{tiny/ears: [loop.minutes=5]}'")
         if not hasattr(plain, "loop"):
-            raise ConfigError(f"stage {plain.stage} learns nothing: --budget, --threads and --device are for those that "
-                              "do")
+            raise ConfigError(f"stage {plain.stage} learns nothing: --budget, --threads and --device are for those "
+                              "that do")
     if args.budget:
         overrides += [f"loop.minutes={minutes(args.budget)}", "loop.steps=null"]
     if args.threads:

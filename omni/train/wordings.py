@@ -92,7 +92,8 @@ def train(stage: WordingsStage) -> None:
         clear = loss < stage.most and margin >= stage.margin
         kept += clear
         found.append({"name": u.name, "best": text, "text": text if clear else None,
-                      "nats_a_character": round(loss, 3), "margin": round(margin, 2) if math.isfinite(margin) else None})
+                      "nats_a_character": round(loss, 3),
+                      "margin": round(margin, 2) if math.isfinite(margin) else None})
     (folder / bank.WORDINGS).write_text("".join(json.dumps(line) + "\n" for line in found), encoding="utf-8")
     middle = np.median([line["nats_a_character"] for line in found])
     print(f"{kept} of {len(found)} orders have words now; median {middle:.2f} nats a character")

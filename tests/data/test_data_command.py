@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from omni.cli import main
-from omni.data import skills
+from omni.data import command, skills
 from omni.data.augment import Augment, note, recorded
 from omni.data.command import ears_labels, labels
 from omni.data.hearing import SOUNDS
@@ -68,3 +68,16 @@ def test_what_is_missing_is_said_first(arguments, told, capsys, tmp_path, monkey
     (tmp_path / "bank" / "lines.jsonl").touch()
     assert main(["data", arguments[0], *(["--out", "x"] if arguments[0] == "listen" else []), *arguments[1:]]) == 2
     assert told in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_speed_counts_all_that_is_made_and_what_of_it_is_speech(capsys, monkeypatch):
+    rows = {"room": torch.zeros(2, 32_000), "speech": torch.tensor([[1, 1, -1, 0], [0, 1, 1, 1]], dtype=torch.int8)}
+    talk = {"room": torch.zeros(1, 64_000), "captions": [[(1, 6, None, None), (8, 10, None, None)]]}
+    assert command.spoken_s(rows) == pytest.approx(0.4) and command.spoken_s(talk) == pytest.approx(0.56)
+    now = iter(range(100))
+    monkeypatch.setattr(command.time, "monotonic", lambda: next(now) * 1.0)
+    monkeypatch.setattr(command, "hearing", lambda args: "lessons")
+    monkeypatch.setattr(command, "loader", lambda lessons, workers: lambda first, every: iter([rows] * 100))
+    assert main(["data", "speed", "--of", "ears", "--seconds", "4", "--workers", "1"]) == 0
+    told = capsys.readouterr().out
+    assert "3.0 hours of lessons of the ears an hour with 1 worker processes, 0.3 of them speech" in told
