@@ -92,13 +92,18 @@ def _add_converse(commands) -> None:
     parser.set_defaults(call=call)
 
 
-def _add_model(parser) -> None:
-    """Which weights run where: the same for every command that runs a model in this process."""
+def _add_model(parser, seed: str = "of the conversation's random generator (default: 0)") -> None:
+    """Which weights run where: the same for every command that runs a model in this process; `seed` says what that is
+    for."""
     parser.add_argument("--model", default="tiny", metavar="NAME|PATH", help="weights (default: tiny, shipped)")
-    parser.add_argument("--seed", type=int, default=0, help="of the conversation's random generator (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help=seed)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     # One is enough for the shipped model, and two that wait for each other on a busy machine are slower than none.
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="torch threads an operation (default: 1)")
+
+
+_DRAWING = ("of all that is drawn (what is said, by whom, when, how loud) and of the model's random generator: another "
+            "one, other conversations (default: 0)")
 
 
 def _add_simulate(commands) -> None:
@@ -134,7 +139,7 @@ def _add_simulate(commands) -> None:
                         "its own network; nothing with --server, what was added then with --recorded)")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--server", metavar="URL", help="hold them in real time on a running server, over a "
-                         "WebSocket, e.g. http://127.0.0.1:8765; --seed is then of the network's chance")
+                         "WebSocket, e.g. http://127.0.0.1:8765; --seed is then of the network's chance too")
     instead.add_argument("--recorded", metavar="FROM", help="hold none: judge those that the folder FROM holds by what "
                          "the scripts expect now")
     live = parser.add_argument_group("with --server", "A conversation's folder gets way.json too: what the network "
@@ -148,7 +153,7 @@ def _add_simulate(commands) -> None:
                       "are replaced by silence, or of the datagrams with --webrtc, e.g. 0.05 (default: 0)")
     live.add_argument("--token", help="the server's secret (better: the environment's OMNI_TOKEN)")
     live.add_argument("--insecure", action="store_true", help="accept the server's self-signed certificate")
-    _add_model(parser)
+    _add_model(parser, seed=_DRAWING)
     parser.set_defaults(call=call)
 
 
@@ -161,6 +166,8 @@ def _add_evaluate(commands) -> None:
             raise ConfigError("--webrtc is a way to a running server: add --server URL")
         if (args.curve or args.eagerness is not None) and args.suite != "world":
             raise ConfigError("--curve and --eagerness are of world: omni evaluate world --curve")
+        if args.times != 1 and args.suite in ("fdb", "voice", "senses", "world"):
+            raise ConfigError(f"--times is of scripts, and {args.suite} has none")
         args.model = args.model or (None if others else "tiny")
         if args.suite == "fdb":
             from omni.evaluate.fdb.command import main as evaluate
@@ -188,6 +195,8 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--control", action="append", default=[], choices=["swapped", "deaf", "random_weights"],
                         help="hold them with an agent that must fail too: one that hears another conversation's "
                         "microphone, nothing, or was never trained; may be repeated")
+    parser.add_argument("--times", type=int, default=1, metavar="N", help="hold N times the variants of every script, "
+                        "each drawn anew, so that more events stand behind a number (default: 1)")
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script, or items of "
                         "each task of senses, or about N questions of each skill of the world")
     parser.add_argument("--add-ms", type=int, default=125, metavar="MS", help="what computing and a network would put "
@@ -241,7 +250,7 @@ def _add_evaluate(commands) -> None:
                        "a picture, curve.png")
     world.add_argument("--eagerness", nargs="+", type=float, metavar="E", help="of the curve, which is then drawn: "
                        "what is added to the logit of taking the floor (default: -6 -4 -2 0 2 4)")
-    _add_model(parser)
+    _add_model(parser, seed=_DRAWING)
     parser.set_defaults(call=call, model=None)      # `call` knows whether one is wanted
 
 
@@ -312,15 +321,15 @@ def _add_data(commands) -> None:
                               "when or which sounds are there, and through which room, noise and line it came.")
     listen.add_argument("count", type=int, metavar="N")
     listen.add_argument("--out", required=True, metavar="DIR")
-    listen.add_argument("--of", choices=["conversations", "ears"], default="conversations", help="whose lessons "
-                        "(default: conversations)")
-    listen.add_argument("--config", default="tiny/ears_senses", metavar="NAME|FILE.yaml", help="of stage ears, with "
-                        "--of ears (default: tiny/ears_senses)")
-    speed = which.add_parser("speed", help="how fast they are made", description="Print the hours of conversation that "
-                             "are made in an hour.")
+    speed = which.add_parser("speed", help="how fast they are made", description="Print the hours of lessons that are "
+                             "made in an hour, and how many of them are speech.")
     speed.add_argument("--seconds", type=int, default=60, help="to measure (default: 60)")
     speed.add_argument("--workers", type=int, default=2, help="processes that make them (default: 2)")
     for each in (listen, speed):
+        each.add_argument("--of", choices=["conversations", "ears"], default="conversations", help="whose lessons "
+                          "(default: conversations)")
+        each.add_argument("--config", default="tiny/ears_senses", metavar="NAME|FILE.yaml", help="of stage ears, with "
+                          "--of ears (default: tiny/ears_senses)")
         each.add_argument("--bank", default="runs/bank", metavar="DIR", help="of stage bank (default: runs/bank)")
         each.add_argument("--model", default="tiny", metavar="NAME|PATH", help="whose voice the agent has (default: "
                           "tiny, shipped)")

@@ -1,7 +1,7 @@
 """Who takes part in a suite: the model in this process, its controls, the usual turn-taking, a server, recordings.
 
 Each is a function that makes sure that its conversations lie in its folder. What lies there already is not held again,
-unless another model held it, by another script, or with other sets to draw from.
+unless another model held it, by another script or seed, or with other sets to draw from.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from omni.evaluate.baselines.smart_turn import SmartTurn
 from omni.evaluate.controls import CONTROLS, Rewired, random_weights
 from omni.evaluate.converse import load_engine
 from omni.evaluate.growth import Growth
-from omni.evaluate.recorded import judge_in_place
+from omni.evaluate.recorded import drawn_with, judge_in_place
 from omni.evaluate.scenario import Scenario
 from omni.evaluate.sets import load_set
 from omni.evaluate.simulate import Task, already, model_identity, simulate_all, write_outcome
@@ -174,7 +174,14 @@ def _on_server(args) -> Hold:
 
 
 def _recorded(out: Path, wanted: Wanted) -> None:
-    """They are there; the scripts of now judge them."""
+    """They are there; the scripts of now judge them.
+
+    Raises:
+        ConfigError: one was drawn with another seed than the report would say.
+    """
+    for folder, task in wanted:
+        if (seed := drawn_with(out / folder)) not in (None, task.scenario.draw_seed):
+            raise ConfigError(f"{out / folder} was drawn with seed {seed}: add --seed {seed}")
     for folder, task in wanted:
         try:
             judge_in_place(out / folder, task)

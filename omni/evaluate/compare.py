@@ -6,7 +6,8 @@ from pathlib import Path
 from omni.base.errors import MediaError
 from omni.evaluate.report import cell
 
-ALIKE = ("suite", "scripts", "seed", "most", "added_ms")    # of a header: where these differ, so may any number
+ALIKE = ("suite", "scripts", "seed", "times", "most", "added_ms")   # of a header: where they differ, so may any number
+_BEFORE = {"times": 1}      # what it was before headers told it
 _ORDER = ("better", "worse", "different", "no interval", "within noise")
 
 
@@ -33,7 +34,7 @@ def compare(before: Path, after: Path) -> str:
 def _unlike(a: dict, b: dict) -> list[str]:
     """Warnings: settings of the reports, then of the agents that are in both."""
     heads = a["header"], b["header"]
-    pairs = [(key, *(head.get(key, "not told") for head in heads)) for key in ALIKE]
+    pairs = [(key, *(head.get(key, _BEFORE.get(key, "not told")) for head in heads)) for key in ALIKE]
     for name in sorted(a["agents"].keys() & b["agents"].keys()):
         pairs.append((f"{name} in", *("real time" if report["agents"][name].get("real_time") else "virtual time"
                                       for report in (a, b))))

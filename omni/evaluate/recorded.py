@@ -14,6 +14,7 @@ from omni.evaluate.listen import write_page
 from omni.evaluate.outcome import Outcome, delayed, stated_ms
 from omni.evaluate.record import Caption, Piece, Record, Reply
 from omni.evaluate.scenario import Scenario
+from omni.evaluate.scripts import concrete
 from omni.evaluate.simulate import Task, plan, tell, write_outcome
 from omni.evaluate.timeline import draw
 from omni.evaluate.verdicts import Verdict, judge
@@ -74,6 +75,18 @@ def by_the_clock(model: str) -> bool:
     """Whether a conversation took place in real time, from who held it: a server, told by its address, or an agent of
     which the recordings are all there is."""
     return model == UNKNOWN or model.startswith(("ws://", "wss://"))
+
+
+def drawn_with(folder: Path) -> int | None:
+    """The --seed by which the turns of a conversation were drawn; None where nothing says so."""
+    held = _held(folder)
+    return None if held.get("model", UNKNOWN) == UNKNOWN else _draw_seed(held)
+
+
+def _draw_seed(held: dict) -> int:
+    """0 in what was held before a --seed reached its turns."""
+    scenario = held.get("scenario")
+    return scenario.get("draw_seed", 0) if isinstance(scenario, dict) else 0
 
 
 def _held(folder: Path) -> dict:
@@ -148,11 +161,13 @@ def _add(record: Record, event: dict) -> None:
 def main(args) -> int:
     """The command: 0 if every expectation was met, 1 if not; a conversation that is missing raises."""
     work = plan(args, None)
-    source = Path(args.recorded)
+    source, scripts = Path(args.recorded), dict(work.scripts)
     outcomes: list[tuple[Task, Outcome]] = []
     for folder, task in work.todo:
         there = source / folder.relative_to(args.out)
         held = _held(there)
+        if held and (seed := _draw_seed(held)) != args.seed:      # what is judged is what was held
+            task = replace(task, scenario=concrete(scripts[task.script], task.scenario.variant, seed))
         try:
             outcome = delayed(judge_again(task.scenario, there), task.scenario, stated_ms(held))
         except MediaError as error:

@@ -324,9 +324,11 @@ class Scenario:
         instructions: what the agent is asked to be.
         repeat_s: all turns and expectations come again so many seconds later, as often as the length holds it whole;
             the copies' names end in _2, _3 and so on, and each draws anew. For turns at a time or after another.
-        seed: of the noise and of all that variants draw; the model's own is given on the command line.
+        seed: of the noise and of all that variants draw.
         variants: how many conversations the script stands for.
         variant: which of them this is; for `concrete` to fill in.
+        draw_seed: the command's --seed, by which all is drawn that is drawn; for `concrete` to fill in. The model's
+            generator has that seed too.
     """
 
     title: str
@@ -341,6 +343,7 @@ class Scenario:
     seed: int = 0
     variants: int = 1
     variant: int = 0
+    draw_seed: int = field(default=0, metadata=config.LATER)
 
     def __post_init__(self):
         if not 1 <= self.variants <= 10_000:

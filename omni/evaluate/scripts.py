@@ -107,13 +107,17 @@ def load_scenario(path: Path) -> Scenario:
     return read_strict(Scenario, path)
 
 
-def concrete(scenario: Scenario, variant: int) -> Scenario:
+def concrete(scenario: Scenario, variant: int, seed: int = 0) -> Scenario:
     """One variant: every range is a number. What sets and voices it draws depends on its seed alone.
 
     Scripts of one seed that say different things draw differently: the same question in the same voice over and over
     would count as many.
+
+    Args:
+        variant: from 0; it may be one beyond the script's own, and draws for itself like these.
+        seed: the command's; each draws anew, and 0 what was drawn before commands had a say in it.
     """
-    rng = random.Random(f"{scenario.title}/{scenario.seed}/{variant}")
+    rng = random.Random(f"{scenario.title}/{scenario.seed}/{variant}" + (f"/{seed}" if seed else ""))
 
     def drawn(body):
         if isinstance(body, tuple):
@@ -126,8 +130,8 @@ def concrete(scenario: Scenario, variant: int) -> Scenario:
             values[name] = rng.uniform(*value) if ranged and isinstance(value, tuple) else drawn(value)
         return type(body)(**values)
 
-    seed = rng.randrange(1 << 31) if scenario.variants > 1 else scenario.seed
-    return replace(drawn(_repeated(scenario)), seed=seed, variants=1, variant=variant)
+    own = rng.randrange(1 << 31) if scenario.variants > 1 or variant or seed else scenario.seed
+    return replace(drawn(_repeated(scenario)), seed=own, variants=1, variant=variant, draw_seed=seed)
 
 
 def _repeated(scenario: Scenario) -> Scenario:

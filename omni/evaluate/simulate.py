@@ -199,13 +199,13 @@ def plan(args, model: Callable[[], str] | None) -> Work:
     todo: list[tuple[Path, Task]] = []
     if model is not None:
         for script, scenario in scripts:
-            check(scenario, script)
+            check(scenario, script, args.seed)
             _added_ms(args, scenario)
     holder = model() if model is not None and args.resume else None
     for script, scenario in scripts:
         for variant in range(scenario.variants):
             folder = out if alone else out / script.stem / f"{variant:03d}"
-            task = Task(concrete(scenario, variant), script, args.seed + variant)
+            task = Task(concrete(scenario, variant, args.seed), script, args.seed + variant)
             if holder is None or not already(folder, task, holder, _added_ms(args, scenario)):
                 todo.append((folder, task))
     return Work(scripts, alone, todo, sum(scenario.variants for _, scenario in scripts) - len(todo))
@@ -258,16 +258,20 @@ def tell(work: Work, outcomes: list[tuple[Task, Outcome]]) -> int:
     return 0 if all(outcome.held for _, outcome in outcomes) else 1
 
 
-def check(scenario: Scenario, script: Path) -> None:
+def check(scenario: Scenario, script: Path, seed: int = 0, times: int = 1) -> None:
     """Find everything a script needs.
 
     How long a text is once it is spoken is known when it is: a part of one is not looked at.
+
+    Args:
+        seed: the command's, by which voices are drawn.
+        times: as many of its variants are held.
 
     Raises:
         ScriptError: a file, a set, something that a set draws from, a voice or the synthesizer that has it is not
             there, cannot be used, or is shorter than the part that is played. It names file, line and what is nearest.
     """
-    needs = _Needs(scenario, script)
+    needs = _Needs(scenario, script, seed, times)
     needs.files()
     needs.machine()
 
@@ -284,8 +288,9 @@ def check_files(scenario: Scenario, script: Path) -> None:
 class _Needs:
     """What a script needs, found or told as missing at its line."""
 
-    def __init__(self, scenario: Scenario, script: Path):
+    def __init__(self, scenario: Scenario, script: Path, seed: int = 0, times: int = 1):
         self._scenario, self._script, self._lines = scenario, script, Lines(script)
+        self._seed, self._num_variants = seed, times * scenario.variants
         self._read: dict[Path, np.ndarray] = {}
         self._sets: dict[str, ItemSet] = {}
         self._seeds: list[int] | None = None    # of the variants
@@ -369,7 +374,7 @@ class _Needs:
         if turn.say is None and (turn.pick is None or not _spoken(self._set(turn.pick))):
             return []
         if self._seeds is None:
-            self._seeds = [concrete(self._scenario, k).seed for k in range(self._scenario.variants)]
+            self._seeds = [concrete(self._scenario, k, self._seed).seed for k in range(self._num_variants)]
         try:
             found = [choose_voice(turn.voice, seed) for seed in self._seeds]
         except OmniError as error:

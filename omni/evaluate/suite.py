@@ -59,10 +59,16 @@ def find_suite(name: str) -> list[Path]:
     return scripts
 
 
-def conversations(scripts: list[tuple[Path, Scenario]], seed: int, most: int | None) -> Wanted:
-    """(folder below the agent's, task) of every conversation; at most `most` of each script."""
-    return [(Path(script.stem) / f"{variant:03d}", Task(concrete(scenario, variant), script, seed + variant))
-            for script, scenario in scripts for variant in range(min(scenario.variants, most or scenario.variants))]
+def conversations(scripts: list[tuple[Path, Scenario]], seed: int, most: int | None, times: int = 1) -> Wanted:
+    """(folder below the agent's, task) of every conversation: `times` as many of each script as it has variants, and
+    of these at most `most`. The first of more are the same as those of fewer."""
+    found: Wanted = []
+    for script, scenario in scripts:
+        count = times * scenario.variants
+        for variant in range(min(count, most or count)):
+            task = Task(concrete(scenario, variant, seed), script, seed + variant)
+            found.append((Path(script.stem) / f"{variant:03d}", task))
+    return found
 
 
 def score(out: Path, wanted: Wanted, add_ms: int) -> tuple[list[Case], list[dict]]:
@@ -105,10 +111,10 @@ def header(scripts: list[tuple[Path, Scenario]], args) -> dict:
         pass
     said = "".join(config.fingerprint(scenario) + drawn_from(script, scenario) for script, scenario in scripts)
     model = dict(zip(("weights", "config"), model_identity(args.model), strict=True)) if args.model is not None else {}
-    return {"omni": __version__, "suite": args.suite, **model, "seed": args.seed, "most": args.most,
-            "scripts": hashlib.sha256(said.encode()).hexdigest()[:16], "device": args.device, "added_ms": args.add_ms,
-            "threads": args.threads, "processor": processor, "cores": os.cpu_count(), "torch": torch.__version__,
-            "python": platform.python_version()}
+    return {"omni": __version__, "suite": args.suite, **model, "seed": args.seed, "times": args.times,
+            "most": args.most, "scripts": hashlib.sha256(said.encode()).hexdigest()[:16], "device": args.device,
+            "added_ms": args.add_ms, "threads": args.threads, "processor": processor, "cores": os.cpu_count(),
+            "torch": torch.__version__, "python": platform.python_version()}
 
 
 def main(args) -> int:
@@ -116,8 +122,8 @@ def main(args) -> int:
     if args.compare:
         print(compare(*map(Path, args.compare)))
         return 0
-    if args.batch < 1 or (args.most is not None and args.most < 1):
-        raise ConfigError("--batch and --most are at least 1")
+    if args.batch < 1 or args.times < 1 or (args.most is not None and args.most < 1):
+        raise ConfigError("--batch, --times and --most are at least 1")
     if not args.suite or not args.out:
         raise ConfigError("give a suite and --out DIR, or --compare A.json B.json")
     scripts = [(path, load_scenario(path)) for path in find_suite(args.suite)]
@@ -125,8 +131,8 @@ def main(args) -> int:
     for script, scenario in scripts:        # what is wrong is told before the hours that holding takes
         added_ms(scenario, args.add_ms)
         if set(holds) != set(args.recorded):
-            check(scenario, script)
-    wanted, out = conversations(scripts, args.seed, args.most), Path(args.out)
+            check(scenario, script, args.seed, args.times)
+    wanted, out = conversations(scripts, args.seed, args.most, args.times), Path(args.out)
     agents = {}
     for name, hold in holds.items():
         hold(out / name, wanted)

@@ -377,6 +377,9 @@ def test_recorded_conversations_are_judged_again(script, tmp_path, monkeypatch, 
     assert cli.main(command) == 0
     report = json.loads((tmp_path / "now" / "verdicts.json").read_text())
     assert (report["model"], report["seed"], report["held"]) == ("some", 7, True)
+    was = json.loads((tmp_path / "was" / "verdicts.json").read_text())["scenario"]
+    assert report["scenario"] == {**was, "expect": report["scenario"]["expect"]}, "drawn with the seed it was held with"
+    assert was["draw_seed"] == 7
     script(ASK + STOP, "  - yields: {to: stop, within_s: 0.01}\n")
     (tmp_path / "ask.wav").unlink()     # nothing is run, so nothing is needed
     assert cli.main(command) == 1

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from omni.base.config import data_path
+from omni.base.config import data_path, fingerprint, to_plain
 from omni.base.errors import ScriptError
 from omni.evaluate.scenario import Turn, When
 from omni.evaluate.scripts import concrete, load_scenario, resolve_recording, resolve_script
@@ -75,6 +75,22 @@ def test_a_variant_has_numbers_for_ranges_and_the_rest_unchanged(tmp_path):
     assert one.user[0] == scenario.user[0] and one.expect == scenario.expect
     alone = _load(tmp_path, GOOD)
     assert concrete(alone, 0) == alone
+
+
+def test_the_commands_seed_draws_anew_and_none_draws_as_ever(tmp_path):
+    """The stimuli did not know of --seed: another one repeated the same conversations."""
+    scenario = _load(tmp_path, GOOD.replace("gain_db: 3", "gain_db: [-6, 3]").replace("length_s: 10", "length_s: 10\n"
+                                                                                    "variants: 50"))
+    one, other = concrete(scenario, 7), concrete(scenario, 7, seed=1)
+    assert (one.seed, one.user[1].gain_db) == (1843286336, 1.7091601549319853), "measured numbers are of these draws"
+    assert "draw_seed" not in to_plain(one) and concrete(scenario, 7, seed=0) == one
+    assert other.seed != one.seed and other.user[1].gain_db != one.user[1].gain_db
+    assert other == concrete(scenario, 7, seed=1) and fingerprint(other) != fingerprint(one)
+    drawn = [concrete(scenario, i, seed).seed for seed in range(3) for i in range(50)]
+    assert len(set(drawn)) == 150
+    alone = _load(tmp_path, GOOD)
+    assert concrete(alone, 0, seed=1).seed != alone.seed
+    assert len({concrete(alone, i).seed for i in range(3)}) == 3, "and so does a variant beyond the script's own"
 
 
 def test_empty_and_unreadable_scripts_are_refused(tmp_path):

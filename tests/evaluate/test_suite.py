@@ -13,10 +13,12 @@ from omni.audio.files import write_wav
 from omni.base import config
 from omni.engine.engine import Engine
 from omni.evaluate import agents, suite
+from omni.evaluate.cases import load_case
 from omni.evaluate.metrics import REGISTRY
 from omni.evaluate.report import as_page, as_text
-from omni.evaluate.scripts import load_scenario
-from omni.evaluate.simulate import check_files
+from omni.evaluate.scripts import concrete, load_scenario
+from omni.evaluate.sets import choose_voice, load_set
+from omni.evaluate.simulate import check, check_files, simulate, write_outcome
 
 ASK = """title: Ask
 length_s: 6
@@ -68,7 +70,7 @@ def test_the_report_has_every_metric_and_what_it_depends_on(report, tmp_path):
     header = report["header"]
     assert re.fullmatch("[0-9a-f]{16}", header["weights"]) and re.fullmatch("[0-9a-f]{16}", header["scripts"])
     assert header["seed"] == 0 and header["torch"] and header["processor"] and header["cores"]
-    assert header["most"] is None and "most all" in as_page(report)
+    assert header["most"] is None and header["times"] == 1 and "times 1, most all" in as_page(report)
     assert report["agents"]["omni"]["model"] == f"{header['weights']} {header['config']}"
     assert {line["model"] for line in report["agents"]["omni"]["conversations"]} == {report["agents"]["omni"]["model"]}
 
@@ -135,6 +137,57 @@ def test_only_so_many_of_each_script(folder, tmp_path):
     assert json.loads((tmp_path / "few" / "report.json").read_text())["header"]["most"] == 1
 
 
+def test_more_of_each_script_go_on_where_fewer_ended(folder, tmp_path):
+    (folder / "stops.yaml").write_text(STOP.replace("variants: 3\n", ""))
+    out, found = tmp_path / "out", []
+    for options in ((), ("--times", "2"), ("--times", "2", "--most", "4")):
+        assert cli.main(["evaluate", str(folder), "--out", str(out), *options]) == 0
+        report = json.loads((out / "report.json").read_text())
+        found.append({p.relative_to(out): p.stat().st_mtime_ns for p in out.rglob("conversation.wav")})
+        counts = [s["conversations"] for s in report["agents"]["omni"]["scripts"].values()]
+        assert counts == {0: [3, 1], 2: [6, 2], 4: [4, 2]}[len(options)]
+        assert report["header"]["times"] == (2 if options else 1)
+    assert len(found[0]) == 4 and len(found[1]) == 8 and found[0].items() <= found[1].items() == found[2].items()
+    assert len(set(_starts(out / "omni"))) == 8, "no conversation twice"
+
+
+def _starts(out) -> list[tuple[float, float]]:
+    """Beginning and length in seconds of the first turn of every conversation."""
+    turns = [next(line for line in map(json.loads, p.read_text().splitlines()) if line["type"] == "user_turn")
+             for p in sorted(out.rglob("trace.jsonl"))]
+    return [(turn["from"], round(turn["to"] - turn["from"], 3)) for turn in turns]
+
+
+def test_another_seed_is_other_conversations_and_never_taken_for_the_first(folder, tmp_path, capsys):
+    """--seed reached the model alone: the items, voices and times of seed 1 were those of seed 0."""
+    rng = np.random.default_rng(5)
+    for i in range(9):
+        write_wav(folder / f"{i}.wav", 0.2 * rng.standard_normal(6_000 + 800 * i), 16_000)
+    (folder / "sets").mkdir()
+    (folder / "sets" / "mine.yaml").write_text(f"kind: turn\nfiles: [{', '.join(f'{i}.wav' for i in range(9))}]\n")
+    (folder / "asks.yaml").write_text(ASK.replace("play: ask.wav", "name: ask, pick: mine")
+                                      .replace("kind: turn, text: count, answer: [one two]", "text: count"))
+    out, command = tmp_path / "out", ["evaluate", str(folder), "--out", str(tmp_path / "out")]
+    held = []
+    for seed in ("0", "0", "1"):
+        assert cli.main([*command, "--seed", seed]) == 0
+        held.append(({p.parent: p.stat().st_mtime_ns for p in out.rglob("conversation.wav")}, _starts(out / "omni")))
+    assert held[0] == held[1]
+    assert not held[1][0].items() & held[2][0].items(), "what was held of seed 0 is not taken for seed 1's"
+    (times, lengths), (other_times, other_lengths) = (zip(*starts, strict=True) for _, starts in held[1:])
+    assert not set(times) & set(other_times) and lengths != other_lengths
+    before = {p: p.read_text() for p in out.rglob("verdicts.json")}
+    assert cli.main([*command, "--recorded", "omni"]) == 2
+    assert "was drawn with seed 1: add --seed 1" in capsys.readouterr().err
+    assert {p: p.read_text() for p in before} == before
+    assert cli.main([*command, "--recorded", "omni", "--seed", "1"]) == 0
+    assert json.loads((out / "report.json").read_text())["header"]["seed"] == 1
+    assert {p: p.read_text() for p in before} == before
+    script = load_scenario(config.data_path("configs", "evaluate", "suites", "duplex", "questions.yaml"))
+    voices = [{choose_voice("unseen", concrete(script, i, seed).seed) for i in range(4)} for seed in (0, 1)]
+    assert not voices[0] & voices[1]
+
+
 def test_what_a_set_says_is_part_of_the_scripts(folder, tmp_path):
     """The scripts' hash covered the names of sets alone, and conversations that drew from older ones were kept."""
     (folder / "sets").mkdir()
@@ -173,7 +226,9 @@ def test_every_conversation_is_drawn_if_asked(report, folder, tmp_path):
     (["--out", "x"], "give a suite and --out DIR"),
     (["duplex"], "give a suite and --out DIR"),
     (["--compare", "a.json", "b.json"], "a.json: no report of omni evaluate"),
-    (["duplex", "--out", "x", "--most", "0"], "--batch and --most are at least 1"),
+    (["duplex", "--out", "x", "--most", "0"], "--batch, --times and --most are at least 1"),
+    (["duplex", "--out", "x", "--times", "0"], "--batch, --times and --most are at least 1"),
+    (["senses", "--out", "x", "--times", "2"], "--times is of scripts, and senses has none"),
     (["duplex", "--out", "x", "--recorded", "a", "--control", "deaf"], "--control is of the model in this process"),
     (["duplex", "--out", "x", "--recorded", "a", "--recorded", "a"], "two agents are called 'a'"),
     (["duplex", "--out", "x", "--recorded", "a/b"], "'a/b' is no name of a folder"),
@@ -239,6 +294,34 @@ def test_what_is_to_be_yielded_to_is_no_louder_and_comes_no_later_than_what_is_n
             for name in ("stops", "new_questions", "unseen_stops", "backchannels", "tics", "noises", "unseen_others")}
     assert len({turn.level_db for turn in over.values()}) == 1 and len({turn.when for turn in over.values()}) == 1
     assert len({scripts[name].noise for name in over}) == 1
+
+
+def test_a_sentence_with_a_hole_in_it_is_one_sentence(tmp_path, monkeypatch):
+    """The i-th of halves goes on with the i-th of rests; no synthesizer is needed to see that."""
+    path = next(p for p in suite.find_suite("duplex") if p.stem == "pauses")
+    halves, rests = (load_set(name, path) for name in ("halves", "rests"))
+    assert len(halves.texts) == len(rests.lines) == 36 and (halves.kind, rests.kind) == ("pause", "turn")
+    assert all(line.text and line.answer and all(line.answer) for line in rests.lines)
+    script = load_scenario(path)
+    assert script.variants % 36 == 0 and all(turn.each for turn in script.user)
+    noise = 0.2 * np.random.default_rng(3).standard_normal(12_000).astype(np.float32)
+    monkeypatch.setattr("omni.evaluate.simulate.voices.speak", lambda text, voice: noise)
+    monkeypatch.setattr("omni.evaluate.sets.speak", lambda text, voice: (noise, ((text, 0, 12_000),)))
+    check(script, path)
+    for variant in (5, 41):
+        scenario, folder = concrete(script, variant), tmp_path / str(variant)
+        outcome = simulate(Engine(FakeModel(words=4), capacity=1), scenario, path)
+        write_outcome(folder, scenario, outcome, seed=0, model="some", picture=False)
+        case = load_case(folder)
+        assert [(t.kind, t.text, t.answer) for t in case.turns] == [
+            ("pause", halves.texts[5], ()), ("turn", rests.lines[5].text, rests.lines[5].answer)]
+        assert REGISTRY["takeovers_in_pauses"]([case]).count == 1
+
+
+def test_other_people_talk_10_db_below_the_user():
+    script, = (load_scenario(p) for p in suite.find_suite("duplex") if p.stem == "others_10db")
+    ask, over = script.user
+    assert over.level_db == ask.level_db - 10 and over.pick == "others" and over.room and script.variants == 20
 
 
 def test_a_stated_delay_is_in_the_report_and_in_its_times(folder, tmp_path):
