@@ -173,14 +173,16 @@ class Augment:
 
 
 def hesitate(x: np.ndarray, rng: random.Random, words: list[tuple[str, int, int]] | None = None,
-             after: int | None = None) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
-    """Somebody who thinks while speaking: the end of a word is drawn out, and 0.2 to 1.2 s of pause follow.
+             after: int | None = None, longest: int = 19_200) -> tuple[np.ndarray, list[tuple[str, int, int]]]:
+    """Somebody who thinks while speaking: the end of a word is drawn out, and 0.2 s of pause or more follow. Its pitch
+    stays that of the middle of a sentence, without the fall of an end.
 
     Args:
         x: (n,) of any type, speech.
         words: (word, first sample, one past the last) of each word, if known; then the pause follows one of them, and
             otherwise lies at the quietest place of the middle.
         after: index of the word that it follows, if not one that is drawn.
+        longest: pause, in samples.
 
     Returns:
         longer speech of the same type, and where the words are now.
@@ -199,7 +201,7 @@ def hesitate(x: np.ndarray, rng: random.Random, words: list[tuple[str, int, int]
     level = np.sqrt((x[:len(x) // 320 * 320].astype(np.float32).reshape(-1, 320)**2).mean(1))
     # what is trimmed to the speech itself has no silence: its quietest frames would hiss in the pause
     quiet = min(float(np.quantile(level, 0.05)), 0.003 * float(level.max())) if len(level) else 0.0
-    gap = np.random.default_rng(rng.getrandbits(64)).standard_normal(rng.randrange(3200, 19_200)) * quiet
+    gap = np.random.default_rng(rng.getrandbits(64)).standard_normal(rng.randrange(3200, longest)) * quiet
     after = x[at:].astype(np.float32)
     for side, ramp in ((drawn[-80:], np.linspace(1, 0, 80)), (after[:80], np.linspace(0, 1, 80))):
         side *= ramp[:len(side)]

@@ -350,7 +350,7 @@ class SoundSource:
         if self.revoice and rng.random() < self.revoice:
             samples = revoice(samples.astype(np.float32), rng).clip(-32_768, 32_767).astype(np.int16)
         if ask is not None and len(samples) > 12_800 and rng.random() < self.pauses:
-            samples, words = hesitate(samples, rng, words)
+            samples, words = hesitate(samples, rng, words, longest=24_000)
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
         return SoundLine(samples, u.text, u.skill, len(samples), voice, words, ask)
 
