@@ -237,8 +237,8 @@ def _add_evaluate(commands) -> None:
     senses = parser.add_argument_group("of senses")
     senses.add_argument("--only", action="append", default=[], metavar="ROW", help="this row, task or group of tasks: "
                         "captions (an4, words, orders, unseen_engine), ears (with echo and sounds), voice (understood, "
-                        "vocoder, seams), compute; of the world a skill, real_orders, real_orders_12db, real_strings, "
-                        "pauses, ambiguous, or skills, answers, real; may be repeated")
+                        "vocoder, seams), compute; of the world a skill, go_on, memory, real_orders, real_orders_12db, "
+                        "real_strings, pauses, ambiguous, or skills, answers, real; may be repeated")
     senses.add_argument("--runs", nargs="+", metavar="DIR", help="measure these side by side: weights folders, or runs "
                         "of stages ears, voice, adversary and duplex")
     world = parser.add_argument_group("of world")

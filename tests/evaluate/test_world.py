@@ -2,6 +2,8 @@
 
 import json
 import random
+import types
+from dataclasses import replace
 
 import numpy as np
 import puppet
@@ -11,10 +13,11 @@ from omni.cli import main
 from omni.data import recordings, skills
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
-from omni.data.skills.talk import Answer
+from omni.data.skills import unknown
+from omni.data.skills.talk import Answer, Ask
 from omni.data.streams import SoundLine
 from omni.data.user import BLOCK
-from omni.evaluate.world import exam, judge, table, voice
+from omni.evaluate.world import command, exam, judge, table, voice
 from omni.evaluate.world.examiner import PATIENCE_S, Examiner
 from omni.model.tokens import FIRST_PIECE, START_SPEAK, THINK, Pieces
 
@@ -40,7 +43,7 @@ def ask(task: str, most: int, decide=None) -> list[judge.Judged]:
     return [j for _, found in exam.hold(model, exam.sittings(task, most, 1), 4) for j in found]
 
 
-@pytest.mark.parametrize("task", exam.SKILLS)
+@pytest.mark.parametrize("task", skills.names())
 def test_an_oracle_is_right_about_everything_and_in_time(task):
     found = ask(task, 24)
     wrong = [j for j in found if not j.right]
@@ -52,13 +55,13 @@ def test_an_oracle_is_right_about_everything_and_in_time(task):
         assert {j.apart for j in found} == {True, False}
 
 
-@pytest.mark.parametrize("task", exam.SKILLS)
+@pytest.mark.parametrize("task", skills.names())
 def test_silence_is_right_about_nothing(task):
     found = ask(task, 12, lambda row, block, due: THINK)
     assert found and not any(j.right for j in found) and all(j.latency_s is None for j in found)
 
 
-@pytest.mark.parametrize("task", exam.SKILLS)
+@pytest.mark.parametrize("task", skills.names())
 def test_whoever_says_anything_is_right_about_next_to_nothing(task):
     rng = random.Random(0)
 
@@ -84,7 +87,7 @@ def test_one_thing_is_asked_after_the_other_and_context_builds_up():
     loop = puppet.Watched(puppet.Puppet(PIECES), [partner], [room])
     while not partner.user.over:
         loop.step()
-    assert len(partner.turns) == exam.SKILLS["recall"]
+    assert len(partner.turns) == exam.ASKS
     for reply, turn in zip(partner.replies, partner.turns[1:], strict=False):
         assert turn.heard.at >= reply.ended * BLOCK, "answers are heard out"
     assert partner.memory.name or partner.memory.favourites
@@ -140,7 +143,18 @@ def test_what_was_corrected_away_is_not_said():
 
 def test_outside_its_world_any_words_that_admit_it_are_right():
     assert right("unknown", "sorry, i don't know that.", "i don't know.", {})
+    assert right("unknown", "Sorry, that is beyond me.", "i don't know.", {})
     assert not right("unknown", "it is paris.", "i don't know.", {})
+
+
+def test_who_admits_it_and_then_invents_is_wrong():
+    """Any reply that held "i don't know" was right once, whatever else it said."""
+    for said in ("i don't know that. it is paris.", "sorry, i don't know, but it is twenty two.", "i don't know paris.",
+                 "it is paris, i can't do that.", "sorry sorry i don't know.", "sorry", ""):
+        assert not right("unknown", said, "i don't know that.", {}), said
+    for skill in skills.names():
+        for text in skills.texts(skill):
+            assert unknown.admits(text) == (skill == "unknown"), text
 
 
 def test_what_goes_on_begins_where_it_was_cut():
@@ -199,6 +213,32 @@ def test_rows_count_over_conversations_and_say_what_was_reached():
     assert {row.name: row.value for row in table.rows(every)}["answers"] == 1.0
 
 
+def test_rows_have_parts_by_kind_which_are_printed_if_they_are_few():
+    kinds = ["chain", "sum", "sum", "sum"]
+    found = {("sums", "0"): [replace(judged(i < 2), kind=kind) for i, kind in enumerate(kinds)]}
+    rows = table.rows(found)
+    parts = next(row.parts for row in rows if row.name == "sums")
+    assert parts == {"chain": table.Part(1.0, 1), "sum": table.Part(1 / 3, 3)}
+    assert "    chain  " in table.as_text({"a": rows})
+    found["facts", "0"] = [replace(judged(True), kind=str(i)) for i in range(table.PRINTED)]
+    assert "    chain  " not in table.as_text({"a": table.rows(found)})
+
+
+def test_a_new_skill_is_examined_by_its_name_in_the_registry_alone(monkeypatch):
+    parrot = types.ModuleType("parrot")
+    parrot.SHARE = 1.0
+    parrot.ask = lambda rng, memory, held_out=False: Ask("pretty polly", "parrot", "pretty")
+    parrot.take = lambda ask, memory: None
+    parrot.answer = lambda ask, memory, rng: Answer("hello there.", {"hello": "hello there"})
+    parrot.vocabulary = lambda: ["hello there."]
+    monkeypatch.setattr(skills, "_SKILLS", {**skills._SKILLS, "parrot": parrot})
+    assert "parrot" in exam.tasks() and command.chosen(["parrot"]) == ["parrot"]
+    assert "parrot" in command.chosen(["skills"])
+    row = next(row for row in table.rows({("parrot", "0"): ask("parrot", 12)}) if row.name == "parrot")
+    assert row.value == 1.0 and row.count == 12 and row.reached == "aim"
+    assert "parrot: right" in table.as_text({"a": [row]})
+
+
 def test_the_command_writes_what_was_asked_and_heard(monkeypatch, tmp_path, capsys):
     import omni.model.weights as weights
 
@@ -217,6 +257,7 @@ def test_the_command_writes_what_was_asked_and_heard(monkeypatch, tmp_path, caps
     assert report["header"]["weights"] == "f" * 16 and set(report["subjects"]) == {"tiny", "deaf"}
     rows = {row["name"]: row for row in report["subjects"]["tiny"]["rows"]}
     assert rows["sums"]["value"] == 1.0 and rows["facts"]["count"] == 6 and rows["sums"]["reached"] == "aim"
+    assert sum(part["count"] for part in rows["facts"]["parts"].values()) == 6
     assert {a["task"] for a in report["subjects"]["tiny"]["asked"]} == {"sums", "facts"}
     assert "sums: right" in capsys.readouterr().out
 

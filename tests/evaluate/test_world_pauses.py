@@ -152,7 +152,7 @@ def test_a_goal_says_which_way_is_good():
     assert [reached("latency_p50", s) for s in (0.2, 0.4, 0.5)] == ["aim", "floor", "no"]
     assert [reached("sums", share) for share in (1.0, 0.9, 0.1)] == ["aim", "floor", "no"]
     assert reached("ambiguous", 0.0) == "-"
-    assert {name for name, goal in table.GOALS.items() if goal.lower} == {
+    assert {name for name, goal in table.goals().items() if goal.lower} == {
         "pauses", "ambiguous", "latency_p50", "latency_p95"}
 
 

@@ -14,7 +14,6 @@ SHARE = 0.06
 
 _REPLIES = ["i don't know that.", "sorry, i don't know.", "that is not something i know.", "that is beyond me."]
 _REFUSALS = ["sorry, i can't do that.", "i can't help with that.", "that is beyond me."]
-_ADMITS = re.compile(r"\b(do not|don't|not something i) know\b|\bbeyond me\b|\b(can't|can not|cannot) (do|help)\b")
 
 _FILLERS = {    # what questions are about; none of the first three is in a table of `facts`
     "land": "mongolia,paraguay,ethiopia,nigeria,uganda,pakistan,bangladesh,cambodia,malaysia,kazakhstan,georgia,"
@@ -150,8 +149,14 @@ def answer(ask: Ask, memory: Memory, rng: random.Random) -> Answer:
 
 
 def admits(text: str) -> bool:
-    """Whether a reply says that something is not known or can't be done."""
-    return bool(_ADMITS.search(text.lower()))
+    """Whether a reply says that something is not known or can't be done, and nothing else: one of those that an answer
+    is drawn from, with or without a "sorry"."""
+    return _core(text) in {_core(reply) for reply in (*_REPLIES, *_REFUSALS)}
+
+
+def _core(text: str) -> str:
+    """The words, without the "sorry" that may stand before any of these replies."""
+    return " ".join(re.findall(r"[a-z0-9']+", text.lower())).removeprefix("sorry ")
 
 
 def vocabulary() -> list[str]:

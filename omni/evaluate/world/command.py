@@ -18,11 +18,11 @@ from omni import __version__
 from omni.audio.files import made_folder, replacing
 from omni.base import config as base_config
 from omni.base.errors import ConfigError
-from omni.data import recordings
+from omni.data import recordings, skills
 from omni.evaluate.bench import processor
 from omni.evaluate.controls import random_weights
 from omni.evaluate.world import curve
-from omni.evaluate.world.exam import PAUSES, REAL, SKILLS, hold, sittings
+from omni.evaluate.world.exam import REAL, hold, sittings, tasks
 from omni.evaluate.world.table import ANSWERS, Cases, Row, as_text, rows
 from omni.model.duplex import DuplexModel
 
@@ -31,18 +31,18 @@ CONTROLS = ("deaf", "random_weights")
 
 
 def chosen(only: list[str]) -> list[str]:
-    """Tasks by name, or those of "answers" or "real"; all of them for none.
+    """Tasks by name, or those of "answers", "skills" or "real"; all of them for none.
 
     Raises:
         ConfigError: there is no such task.
     """
-    groups, tasks = {"answers": ANSWERS, "real": REAL, "skills": tuple(SKILLS)}, [*REAL, *SKILLS, *PAUSES]
+    groups, every = {"answers": ANSWERS, "real": REAL, "skills": tuple(skills.names())}, tasks()
     names: set[str] = set()
     for wanted in only:
-        if wanted not in (*groups, *tasks):
-            raise ConfigError(f"nothing is asked as {wanted!r}; {base_config.nearest(wanted, {*groups, *tasks})}")
+        if wanted not in (*groups, *every):
+            raise ConfigError(f"nothing is asked as {wanted!r}; {base_config.nearest(wanted, {*groups, *every})}")
         names.update(groups.get(wanted, (wanted,)))
-    return [name for name in tasks if name in names or not only]
+    return [name for name in every if name in names or not only]
 
 
 def main(args) -> int:
@@ -59,26 +59,26 @@ def main(args) -> int:
     if drawn and (args.only or args.control):
         raise ConfigError(f"a curve asks {', '.join(curve.TASKS)} of the model alone: leave --only and --control out")
     steps = curve.checked(args.eagerness or curve.EAGERNESS) if drawn else []
-    tasks, most = list(curve.TASKS) if drawn else chosen(args.only), args.most or MOST
+    asks, most = list(curve.TASKS) if drawn else chosen(args.only), args.most or MOST
     recordings.data_dir()       # what is missing is told before anything is asked
     out = made_folder(args.out) if args.out else None
     torch.set_num_threads(args.threads)
     model = load_model(args.model, device=args.device).eval()
     header = {"omni": __version__, "weights": fingerprint(args.model), "config": config_fingerprint(args.model),
-              "seed": args.seed, "most": most, "voices": args.voices, "tasks": " ".join(tasks), "device": args.device,
+              "seed": args.seed, "most": most, "voices": args.voices, "tasks": " ".join(asks), "device": args.device,
               "processor": processor(), "torch": torch.__version__}
     columns: dict[str, list[Row]] = {}
     asked: dict[str, Cases] = {}
     points: list[curve.Point] = []
     for name, subject, step in subjects(model, args, steps):
         asked[name] = {}
-        for task in tasks:
+        for task in asks:
             todo = sittings(task, most, args.seed, args.voices)
             with tqdm(total=len(todo), desc=f"{name} {task}", unit="conversation", leave=False, disable=None) as bar:
                 for sitting, found in hold(subject, todo, args.batch, name == "deaf", bar.update):
                     asked[name].setdefault((sitting.task, sitting.case), []).extend(found)
             columns[name] = rows(asked[name])
-            if step is not None and task == tasks[-1]:
+            if step is not None and task == asks[-1]:
                 points.append(curve.Point(step, {row.name: row for row in columns[name]}))
             if out is not None:
                 write(out, header, columns, asked, points)

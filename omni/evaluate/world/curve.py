@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from omni.audio.files import replacing
 from omni.base.errors import ConfigError
-from omni.evaluate.world.table import GOALS, Row, shown
+from omni.evaluate.world.table import Row, goals, shown
 from omni.model.duplex import DuplexModel
 
 EAGERNESS = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0)
@@ -67,10 +67,10 @@ def eager(model: DuplexModel, eagerness: float) -> DuplexModel:
 
 def as_text(points: Sequence[Point]) -> str:
     """The points for a terminal, one a line."""
-    lines = [("eagerness", *_COLUMNS.values(), "of")]
+    lines, known = [("eagerness", *_COLUMNS.values(), "of")], goals()
     for point in points:
         counts = [point.rows[name].count for name in ("in_time", "pauses", "ambiguous") if name in point.rows]
-        lines.append((f"{point.eagerness:+g}", *(shown(GOALS[name], point.value(name)) for name in _COLUMNS),
+        lines.append((f"{point.eagerness:+g}", *(shown(known[name], point.value(name)) for name in _COLUMNS),
                       ", ".join(map(str, counts))))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)

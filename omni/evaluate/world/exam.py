@@ -3,12 +3,12 @@
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from omni.data import recordings
+from omni.data import recordings, skills
 from omni.data.closed_loop import ClosedLoop
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
@@ -21,15 +21,20 @@ from omni.evaluate.scenario import normal
 from omni.evaluate.senses import stimuli
 from omni.evaluate.world import voice
 from omni.evaluate.world.examiner import Examiner, Reciter
-from omni.evaluate.world.judge import Judged, judged, paused
+from omni.evaluate.world.interrupter import Interrupter
+from omni.evaluate.world.judge import Judged, judged, paused, remembered
 from omni.evaluate.world.pauses import PAUSES, Pausing
+from omni.evaluate.world.rememberer import Rememberer
+from omni.evaluate.world.resumption import resumed
 from omni.model.duplex import DuplexModel
 
 ASKS = 6                # in a conversation; what was said before is part of what is asked
-SKILLS = {"orders": ASKS, "readback": ASKS, "sums": ASKS, "facts": ASKS, "recall": ASKS, "stories": 2, "floor": 3,
-          "smalltalk": ASKS, "sounds": 4, "unknown": ASKS}
 REAL = ("real_orders", "real_orders_12db", "real_strings")
-_COUNTS = {**SKILLS, **dict.fromkeys(PAUSES, ASKS)}
+SCENES = {"go_on": Interrupter, "memory": Rememberer}
+"""Tasks that have a user of their own."""
+
+_FEWER = {"stories": 2, "floor": 3, "sounds": 4, "go_on": 3, "memory": 3}   # asks that take long
+_JUDGES = {**dict.fromkeys(PAUSES, paused), "go_on": resumed, "memory": remembered}
 _LONGEST = 4_500        # blocks: 6 minutes
 
 
@@ -38,7 +43,7 @@ class Sitting:
     """A conversation to be held.
 
     Attributes:
-        task: name of a skill, of a row of recordings, or of pauses.
+        task: one of `tasks`.
         case: what is drawn anew for an interval: the conversation, or the recording however often it is heard.
         make: its partner, its room, and by the identity of each ask whether it is kept from lessons.
     """
@@ -48,12 +53,18 @@ class Sitting:
     make: Callable[[DuplexModel], tuple[Partner, LiveRoom, dict[int, bool]]]
 
 
+def tasks() -> list[str]:
+    """Everything that can be asked: recordings, every skill there is, scenes, pauses."""
+    return [*REAL, *skills.names(), *SCENES, *PAUSES]
+
+
 def sittings(task: str, most: int, seed: int, voices: voice.Kind = "unseen") -> list[Sitting]:
     """The conversations of a task in which about `most` things are asked. Recordings are heard several times if they
     are fewer, at other moments and over other noise."""
-    if task in _COUNTS:
-        return [Sitting(task, str(i), partial(_skill, task=task, seed=f"{seed}/{task}/{i}", voices=voices))
-                for i in range(-(-most // _COUNTS[task]))]
+    if task not in REAL:
+        count = _FEWER.get(task, ASKS)
+        return [Sitting(task, str(i), partial(_held, task=task, count=count, seed=f"{seed}/{task}/{i}", voices=voices))
+                for i in range(-(-most // count))]
     found = real_strings() if task == "real_strings" else _dev_orders()
     random.Random(seed).shuffle(found)
     return [Sitting(task, r.path.name, partial(_recorded, record=r, noisy=task.endswith("12db"), seed=f"{seed}/{i}"))
@@ -84,10 +95,8 @@ def hold(model: DuplexModel, todo: Sequence[Sitting], batch: int, deaf: bool = F
             if not any(active):
                 break
         for sitting, partner, course, (_, _, apart) in zip(some, partners, loop.courses, made, strict=True):
-            if sitting.task in PAUSES:
-                yield sitting, paused(partner, course, apart)
-            else:
-                yield sitting, counted(sitting.task, judged(partner, course, apart))
+            judge = _JUDGES.get(sitting.task, judged)
+            yield sitting, counted(sitting.task, judge(partner, course, apart))
 
 
 def counted(task: str, found: list[Judged]) -> list[Judged]:
@@ -102,7 +111,7 @@ def counted(task: str, found: list[Judged]) -> list[Judged]:
 
 def _exactly(j: Judged) -> Judged:
     right = normal(j.said) == normal(j.expected)
-    return Judged(j.skill, j.kind, j.asked, j.expected, j.said, right, j.latency_s, j.over, j.apart)
+    return replace(j, right=right)
 
 
 class _Silence:
@@ -119,12 +128,13 @@ class _Silence:
         return self._zeros
 
 
-def _skill(model: DuplexModel, task: str, seed: str, voices: voice.Kind):
+def _held(model: DuplexModel, task: str, count: int, seed: str, voices: voice.Kind):
     rng = random.Random(seed)
     source = voice.Voiced(voice.draw(rng, voices))
     if task in PAUSES:
         source = Pausing(source, task)
-    partner = Partner(rng, source, model.pieces, user=Examiner(rng, source, task, _COUNTS[task]))
+    user = SCENES.get(task, Examiner)(rng, source, task, count)
+    partner = Partner(rng, source, model.pieces, user=user)
     return partner, LiveRoom(_LONGEST, rng), source.apart
 
 
@@ -164,4 +174,4 @@ def real_strings() -> list[Recording]:
             and r.text and len(r.text.split()) > 1 and all(len(w) == 1 or w in items for w in r.text.lower().split())]
 
 
-__all__ = ["PAUSES", "REAL", "SKILLS", "Sitting", "hold", "sittings"]
+__all__ = ["PAUSES", "REAL", "SCENES", "Sitting", "hold", "sittings", "tasks"]

@@ -4,6 +4,8 @@
     floor    ask for something long ─► stop or wait over it ─► go on, be back, say it again, never mind
     sounds   something sounds ─► ask what it was             and now and then nothing does
     pauses   as skills, of several of them                   with a pause in each ask
+
+`omni.evaluate.world.interrupter` and `omni.evaluate.world.rememberer` have longer scenes.
 """
 
 import random

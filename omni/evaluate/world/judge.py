@@ -1,9 +1,9 @@
 """Was it right? What was heard of the agent between a question and the next one, beside what it should hold."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -39,6 +39,7 @@ class Judged:
         right: see `is_right`.
         latency_s: from the end of the question to the first sound of the answer, None if none came or none was due.
         over: it was said while the agent spoke; apart: its wording or values are kept from lessons.
+        after_s: how long ago what it asks for had been told, where that is examined.
     """
 
     skill: str
@@ -50,12 +51,24 @@ class Judged:
     latency_s: float | None
     over: bool = False
     apart: bool = False
+    after_s: float | None = None
 
 
 def judged(partner: Partner, course: Course, apart: dict[int, bool] | None = None) -> list[Judged]:
     """All that was asked in a conversation that is over, but for what was interrupted on purpose."""
+    return [found for _, found in _verdicts(partner, course, apart)]
+
+
+def remembered(partner: Partner, course: Course, apart: dict[int, bool] | None = None) -> list[Judged]:
+    """What a `Rememberer` told and asked for; the rest of what was talked of is left out."""
+    told = {id(thing.asked): thing.told for thing in partner.user.things}
+    return [replace(found, after_s=(turn.heard.at - told[id(turn.heard.line)].end) / RATE_HZ)
+            for turn, found in _verdicts(partner, course, apart) if id(turn.heard.line) in told]
+
+
+def _verdicts(partner: Partner, course: Course, apart: dict[int, bool] | None) -> Iterator[tuple[Turn, Judged]]:
     partner.close()
-    found, late = [], len(course.token) - LEFT
+    late = len(course.token) - LEFT
     for turn, after in zip(partner.turns, [*partner.turns[1:], None], strict=True):
         until = after.heard.at // BLOCK if after else len(course.token)
         begun, ended, ask = turn.heard.at // BLOCK, turn.heard.end // BLOCK, turn.heard.line.ask
@@ -70,9 +83,8 @@ def judged(partner: Partner, course: Course, apart: dict[int, bool] | None = Non
         else:   # whoever had not spoken is not silent because of what was said
             right = over and not replies and silent_after(course, turn.heard.end, until)
         latency = latency_s(course, replies[0].started, turn.heard.end) if replies and answer.text else None
-        found.append(Judged(ask.skill, ask.kind, ask.user, answer.text, said, right, latency, over,
-                            (apart or {}).get(id(ask), False)))
-    return found
+        yield turn, Judged(ask.skill, ask.kind, ask.user, answer.text, said, right, latency, over,
+                           (apart or {}).get(id(ask), False))
 
 
 def paused(partner: Partner, course: Course, apart: dict[int, bool] | None = None) -> list[Judged]:
@@ -112,8 +124,8 @@ def is_right(skill: str, kind: str, answer: Answer, said: str) -> bool:
     """Whether all facts of the answer are heard, as phrases and in its order, and nothing of what it must not have.
 
     An order holds its values and no others; a story is told nearly word by word; outside its world an agent says that
-    it does not know or can't; what goes on does so with the words at which it was cut; what has no facts is said as it
-    is.
+    it does not know or can't, and nothing else; what goes on does so with the words at which it was cut; what has no
+    facts is said as it is.
     """
     words = normal(said)
     if skill == "unknown":

@@ -17,6 +17,7 @@ from omni.evaluate.world.voice import Voiced
 PAUSES = ("pauses", "ambiguous")
 SHORTEST, LONGEST = RATE_HZ // 5, RATE_HZ * 6 // 5      # of a pause, in samples
 _TRIES = 200
+# told here, not taken from the registry: another skill would change what a seed draws, and `unfinished` must know it
 _SKILLS = {"pauses": ("orders", "readback", "sums", "facts", "recall", "stories"), "ambiguous": ("orders", "readback")}
 # words with which no request ends
 _OPEN = frozenset("a an the my your of with and plus minus times by to from in on for does is what's it's i'm".split())

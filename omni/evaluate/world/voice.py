@@ -10,6 +10,7 @@ import numpy as np
 
 from omni.audio.mixing import active_level
 from omni.data import recordings, voices
+from omni.data.bank import BACKCHANNELS
 from omni.data.live_room import LEVEL
 from omni.data.skills.talk import Ask, Memory
 from omni.data.streams import SoundLine
@@ -52,18 +53,23 @@ class Voiced:
         return found
 
     def draw(self, kind: str, rng: random.Random) -> SoundLine | None:
-        """See `omni.data.user.Source`: sounds alone."""
+        """See `omni.data.user.Source`: sounds, and backchannels in this voice."""
+        if kind == "backchannel":
+            return self._spoken(rng.choice(BACKCHANNELS), kind)
         return sound(rng.choice(clips()), rng) if kind == "sound" else None
 
     def say(self, ask: Ask) -> SoundLine:
         """An ask in this voice."""
+        return self._spoken(ask.user, ask.skill, ask)
+
+    def _spoken(self, text: str, skill: str, ask: Ask | None = None) -> SoundLine:
         if self.quiet:
-            ends = [int(end * 0.07 * RATE_HZ) for end in accumulate(len(word) + 1 for word in ask.user.split())]
-            words = list(zip(ask.user.split(), [0, *ends], ends, strict=False))
-            return SoundLine(np.zeros(ends[-1], np.int16), ask.user, ask.skill, ends[-1], words=words, ask=ask)
-        speech = voices.speak_aligned(ask.user, self.voice)
+            ends = [int(end * 0.07 * RATE_HZ) for end in accumulate(len(word) + 1 for word in text.split())]
+            words = list(zip(text.split(), [0, *ends], ends, strict=False))
+            return SoundLine(np.zeros(ends[-1], np.int16), text, skill, ends[-1], words=words, ask=ask)
+        speech = voices.speak_aligned(text, self.voice)
         samples = speech.samples / max(float(np.abs(speech.samples).max(initial=0.0)), 1e-3) * 0.5
-        return SoundLine((samples * 32_767).astype(np.int16), ask.user, ask.skill, len(samples), self.voice.name,
+        return SoundLine((samples * 32_767).astype(np.int16), text, skill, len(samples), self.voice.name,
                          list(speech.words), ask)
 
 
