@@ -23,7 +23,7 @@ from omni.data.skills.sounds import SOUNDS
 from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.data.spelling import Speller
-from omni.data.user import INTERRUPTS, LISTENING, LONG, asked, fits
+from omni.data.user import INTERRUPTS, LISTENING, LONG, RECITAL, asked, fits
 from omni.model.captions import Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
@@ -188,14 +188,16 @@ class TextConversations(Numbered):
     batch has `sounds` too, see `sounds_told`, and every other drill has something to ask about.
 
     The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
-    eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. In the
-    `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
+    eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. The
+    last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of 20 s
+    has never an end of one. In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly
+    talked into.
     """
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
                  captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
-                 interrupted: int = 0):
-        self.interrupted = interrupted
+                 interrupted: int = 0, recitals: int = 0):
+        self.interrupted, self.recitals = interrupted, recitals
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
         self.captions, self.pace, self.sounds = captions, pace, sounds
 
@@ -210,7 +212,8 @@ class TextConversations(Numbered):
             rows = []
             for row in range(self.batch):
                 if row < self.drills:
-                    manners = LISTENING if self.sounds and row % 2 else DRILL
+                    manners = (RECITAL if row >= self.drills - self.recitals else
+                               LISTENING if self.sounds and row % 2 else DRILL)
                     talk = conversations.build(rng, self.num_blocks, fast, hasty, manners)
                 else:
                     manners = INTERRUPTS if row < self.drills + self.interrupted else TALK

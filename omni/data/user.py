@@ -104,12 +104,13 @@ class Manners:
 
 
 TALK = Manners()
-LONG = Manners(minutes=0.3)
+LONG = Manners(minutes=0.3, listens=0.2)      # there a story has room to be told to its end
 INTERRUPTS = Manners(
     {"turn": 0.78, "sound": 0.04, "other": 0.1, "backchannel": 0.02, "word": 0.02, "stop": 0.01, "silence": 0.03},
     {"none": 0.06, "stop": 0.21, "turn": 0.13, "correct": 0.08, "rapid": 0.03, "backchannel": 0.25, "other": 0.16,
      "sound": 0.08}, ((0.25, 1.5),), listens=0.5, early=0.2)
 DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
+RECITAL = replace(DRILL, longest=None, listens=0.5)
 LISTENING = replace(DRILL, between={"turn": 0.75, "sound": 0.25})  # a drill in which there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait
 

@@ -266,7 +266,8 @@ def train(stage: DuplexStage) -> None:
     if (text := stage.text).share > 0:
         captions = vocabulary if stage.model.read_pieces else None
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
-                                  text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted)
+                                  text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted,
+                                  recitals=text.recitals)
         stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:

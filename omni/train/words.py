@@ -63,6 +63,7 @@ class TextLessons:
         share: of the batches; 0 for none.
         blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
         interrupted: how many of the rows after the drills are long speech that is talked into.
+        recitals: how many of the drills are mostly long speech, to its end.
     """
 
     share: float = 0.0
@@ -71,10 +72,13 @@ class TextLessons:
     drills: int = 5
     pace: float = 2.5
     interrupted: int = field(default=0, metadata=LATER)
+    recitals: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
             raise ValueError(f"share is at least 0 and below 1, not {self.share}")
+        if not 0 <= self.recitals <= self.drills:
+            raise ValueError(f"recitals are some of the drills, {self.drills}, not {self.recitals}")
 
 
 class Reader(nn.Module):

@@ -11,7 +11,7 @@ from omni.data import bank, conversations, skills
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Heard, build
 from omni.data.partner import OPEN_AFTER, decisive_after
-from omni.data.skills import floor
+from omni.data.skills import floor, stories
 from omni.data.skills.sounds import SOUNDS
 from omni.data.speaker import TextSpeaker
 from omni.data.streams import (
@@ -26,7 +26,8 @@ from omni.data.streams import (
     mix,
     sounds_told,
 )
-from omni.data.user import INTERRUPTS, LISTENING
+from omni.data.user import INTERRUPTS, LISTENING, RECITAL
+from omni.evaluate.scenario import normal
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
@@ -331,3 +332,15 @@ def test_what_is_far_off_stays_faint_even_where_nobody_near_speaks():
             found.append(float(np.abs(mix(talk, talk.own_audio(), augment, rng)).max()))
     near, far = (np.median(found) for found in peaks.values())
     assert near > 0.15 and far < near / 3
+
+
+def test_a_row_of_recitals_has_ends_of_stories_and_one_at_the_speed_of_speech_none():
+    ends = [" ".join(normal(story)[-8:]) for story in stories.STORIES.values()]
+
+    def told(manners, pace):
+        talks = (build(random.Random(seed), 256, TextSource(pace), TextSpeaker(PIECES, pace), manners)
+                 for seed in range(12))
+        said = [" ".join(normal(" ".join(PIECES.symbol(t) for t in talk.target if t >= FIRST_PIECE))) for talk in talks]
+        return sum(end in text for text in said for end in ends)
+
+    assert told(RECITAL, 4.0) >= 4 and told(INTERRUPTS, 1.0) == 0
