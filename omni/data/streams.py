@@ -189,9 +189,9 @@ class TextConversations(Numbered):
 
     The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. The
-    last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of 20 s
-    has never an end of one. In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly
-    talked into.
+    last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of
+    20 s has never an end of one. In the `interrupted` rows after those the agent is mostly asked for long speech, and
+    mostly talked into.
     """
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
