@@ -122,7 +122,7 @@ def _synthesise(task: tuple[int, int, "BankStage", list[str]]) -> list[tuple[np.
         else:
             line = _draw(rng, memory, stage.more)
         held_out = rng.random() < 0.05
-        voice = voices.draw_voice(rng, held_out, stage.pico)
+        voice = voices.draw_voice(rng, held_out, stage.pico, stage.neural)
         if stage.halves and line.get("kind") and len(line["text"].split()) > 3 and rng.random() < stage.halves:
             speech = _halves(line["text"], voice, rng)
         else:
@@ -223,7 +223,8 @@ class BankStage:
         out: folder of the bank.
         count: synthetic utterances, besides the real ones.
         processes: that speak.
-        pico: share of the synthetic speech for training that `omni.data.pico` says.
+        neural: share of the synthetic speech for training that `omni.data.hibari` and `omni.data.piper` say.
+        pico: share of the rest of it that `omni.data.pico` says.
         halves: share of longer asks that are said in two utterances with a pause between.
         more: share of asks by skill, beyond what conversations have of it: they ask for few stories, and each is one of
             many.
@@ -240,11 +241,12 @@ class BankStage:
     halves: float = field(default=0.0, metadata=LATER)
     more: dict[str, float] = field(default_factory=dict, metadata=LATER)
     lexicon: float = field(default=0.0, metadata=LATER)
+    neural: float = field(default=0.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.pico <= 1:
             raise ValueError(f"pico is a share, 0 to 1, not {self.pico}")
-        for name in ("halves", "lexicon"):
+        for name in ("halves", "lexicon", "neural"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
         for name in self.more.keys() - set(skills.names()):

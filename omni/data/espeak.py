@@ -18,6 +18,7 @@ _SYNCHRONOUS, _PHONEME_EVENTS = 2, 1
 _LIST_END, _WORD, _END, _MESSAGE_END, _PHONEME = 0, 1, 5, 6, 7
 _RATE, _PITCH = 1, 3
 _UTF8 = 1
+_IPA = 2     # phonememode of espeak_TextToPhonemes
 
 
 class _Id(ctypes.Union):
@@ -115,3 +116,19 @@ class Espeak:
                 after = min((s for s in stops if s > at), default=end)
                 words.append((text[position - 1:position - 1 + length], at, after))
         return Speech(samples, self.rate_hz, tuple(words), tuple(phonemes))
+
+    def ipa(self, text: str, voice: str) -> str:
+        """The phones of `text` in the International Phonetic Alphabet, with stress; clauses are parted by a space.
+
+        Raises:
+            OmniError: no such voice.
+        """
+        lib, told = self._lib, []
+        lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        rest = ctypes.c_char_p(text.encode())
+        with _lock:
+            if lib.espeak_SetVoiceByName(voice.encode()):
+                raise OmniError(f"espeak-ng has no voice {voice!r}")
+            while rest.value:   # a clause a call; then it points to nothing
+                told.append((lib.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA) or b"").decode().strip())
+        return " ".join(clause for clause in told if clause)

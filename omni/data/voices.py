@@ -1,5 +1,5 @@
 """Synthetic users: espeak-ng with many voices, accents, rates and pitches, the flite voices that are not the agent, and
-pico's where they are asked for.
+those of pico, hibari and piper where they are asked for.
 
 Held out from training, for development: the flite voice kal16 (another synthesis method), one accent, and every
 fourth espeak variant. The bench has none of the latter two, which are the trained engine's: its unseen voices are two
@@ -19,7 +19,9 @@ from omni.base.errors import OmniError
 from omni.data.espeak import Espeak
 from omni.data.festival import Festival
 from omni.data.flite import Flite
+from omni.data.hibari import Hibari
 from omni.data.pico import VOICES, Pico
+from omni.data.piper import Piper
 
 LETTER_NAMES = dict(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", (
     "ay bee see dee ee eff gee aitch eye jay kay ell em en oh pee queue are ess tea you vee double-you ex why zee"
@@ -37,10 +39,11 @@ class Voice:
     """One synthetic speaker.
 
     Attributes:
-        engine: "espeak", "flite", "pico" or "festival".
+        engine: "espeak", "flite", "pico", "hibari", "piper" or "festival".
         name: espeak accent and variant ("en-us+f3"), or the voice of one of the others.
-        rate: words a minute for espeak; speed in percent for pico; duration stretch in percent for the others.
-        pitch: 0 to 99 for espeak; percent of its own for pico; mean in Hz for the others, 0 for their own.
+        rate: words a minute for espeak; speed in percent for pico, hibari and piper; duration stretch in percent for
+            the others.
+        pitch: 0 to 99 for espeak; percent of its own for pico; mean in Hz for flite and festival, 0 for their own.
     """
 
     engine: str
@@ -60,8 +63,15 @@ def _variants() -> tuple[str, ...]:
     return tuple(n for n in names if not re.search(odd, n, re.I))
 
 
-def draw_voice(rng: random.Random, held_out: bool = False, pico: float = 0.0) -> Voice:
-    """A random speaker, of the training set, in which `pico` is the share of that engine, or of the held-out one."""
+def draw_voice(rng: random.Random, held_out: bool = False, pico: float = 0.0, neural: float = 0.0) -> Voice:
+    """A random speaker, of the training set or of the held-out one.
+
+    Args:
+        neural: share of the training set that hibari and piper say; pico: share that pico says of the rest.
+    """
+    if neural and not held_out and rng.random() < neural:
+        engine, name = rng.choice([("hibari", "heart"), ("piper", "joe")])
+        return Voice(engine, name, rng.randint(80, 125), 0)
     if pico and not held_out and rng.random() < pico:
         return Voice("pico", rng.choice(VOICES), rng.randint(80, 125), rng.randint(70, 130))
     if rng.random() < 0.3:
@@ -104,6 +114,16 @@ def _pico(name: str) -> Pico:
     return Pico(name)
 
 
+@lru_cache(maxsize=1)
+def _hibari(name: str) -> Hibari:
+    return Hibari(name)
+
+
+@lru_cache(maxsize=1)
+def _piper(name: str) -> Piper:
+    return Piper(name)
+
+
 @lru_cache(maxsize=2)
 def _festival(name: str) -> Festival:
     return Festival(name)
@@ -114,8 +134,8 @@ class Spoken:
     """Speech as float32 at 16 kHz, and its phones as (name, first sample, one past the last), pauses left out.
 
     Names begin with the engine, since each has a phone set of its own: "f:ae" of flite, "v:ae" of festival, "e:aI" of
-    espeak-ng. `words` are those of the text in the same form; empty where the engine counts words otherwise. Pico tells
-    neither.
+    espeak-ng. `words` are those of the text in the same form; empty where the engine counts words otherwise. Pico,
+    hibari and piper tell neither.
     """
 
     samples: np.ndarray
@@ -142,6 +162,8 @@ def speak_aligned(text: str, voice: Voice) -> Spoken:
         named = [("v:" + name, a, b) for name, a, b in speech.phonemes if name != "pau"]
     elif voice.engine == "pico":
         speech, named = _pico(voice.name).speak(words, voice.rate, voice.pitch), []
+    elif voice.engine in ("hibari", "piper"):
+        speech, named = (_hibari if voice.engine == "hibari" else _piper)(voice.name).speak(words, voice.rate), []
     else:
         speech = _espeak().speak(words, voice.name, voice.rate, voice.pitch)
         named = [("e:" + name, a, b) for name, a, b in speech.phonemes if name and name[0] not in "_|;"]

@@ -13,7 +13,9 @@ from omni.data import bank, voices
 from omni.data.espeak import Espeak
 from omni.data.festival import Festival
 from omni.data.flite import Flite
+from omni.data.hibari import Hibari
 from omni.data.pico import Pico
+from omni.data.piper import Piper
 from omni.model.phones import PHONES
 from omni.model.tokens import PAUSES, Pieces
 from omni.train import voice
@@ -148,6 +150,40 @@ def test_pico_speaks_where_a_bank_asks_for_it_and_never_for_development():
     assert voices.draw_voice(before) == voices.draw_voice(after, pico=0.0), "banks without it are as they were"
     speech = _have(lambda: voices.speak_aligned("my name is I V A", voices.Voice("pico", "en-US", 100, 100)))
     assert speech.phones == () and speech.words == () and len(speech.samples) > 16_000
+
+
+@pytest.mark.parametrize("make", [Hibari, Piper])
+def test_a_neural_voice_speaks_as_fast_as_told(make):
+    voice, text = _have(make), "can i get a large latte with soy milk please"
+    slow, fast = (voice.speak(text, rate) for rate in (80, 125))
+    assert 1 < len(fast.samples) / fast.rate_hz < 4 and 0.05 < np.abs(fast.samples).max() <= 1
+    assert 1.25 < len(slow.samples) / len(fast.samples) < 2
+    again = voice.speak(text, 125).samples
+    assert np.array_equal(fast.samples, again) == (make is Hibari), "one of them draws its rhythm anew"
+    with pytest.raises(OmniError, match="no-such"):
+        make("no-such")
+
+
+def test_piper_reads_the_phones_of_espeak_with_blanks_between():
+    voice = _have(Piper)
+    ipa = Espeak().ipa("a latte, please", "en-us")
+    assert ipa.startswith("ɐ l") and ipa.endswith("iːz") and "  " not in ipa
+    ids = voice.ids(ipa)
+    assert ids[:2] == [1, 0] and ids[-1] == 2 and set(ids[1:-1:2]) == {0} and len(ids) == 2 * len(ipa) + 3
+    with pytest.raises(OmniError, match="no-such"):
+        Espeak().ipa("a", "no-such")
+
+
+def test_neural_voices_speak_where_a_bank_asks_for_them_and_never_for_development():
+    rng = random.Random(5)
+    engines = [_have(lambda: voices.draw_voice(rng, pico=0.3, neural=0.4)).engine for _ in range(400)]
+    assert 50 < engines.count("hibari") < 110 and 50 < engines.count("piper") < 110 and 40 < engines.count("pico") < 110
+    assert {voices.draw_voice(rng, held_out=True, neural=1.0).engine for _ in range(50)} <= {"espeak", "flite"}
+    before, after = random.Random(6), random.Random(6)
+    assert voices.draw_voice(before) == voices.draw_voice(after, neural=0.0), "banks without them are as they were"
+    for engine, name in (("hibari", "heart"), ("piper", "joe")):
+        speech = _have(lambda one=engine, who=name: voices.speak_aligned("spell I V A", voices.Voice(one, who, 100, 0)))
+        assert speech.phones == () and speech.words == () and 12_000 < len(speech.samples) < 64_000
 
 
 def test_the_benchs_speakers_are_in_no_lesson():
