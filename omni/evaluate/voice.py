@@ -7,7 +7,12 @@ Three kinds of texts, each with what may be heard as the recogniser's grammar (`
     random  words of its replies in random order, any words: nothing to guess from, and no sentence that training had
     names   names that training never spelled, letter by letter, any letters
 
-The teacher says the same texts to the same recogniser, so the difference is the synthesizer's.
+The teacher says the same texts to the same recogniser, so the difference is the synthesizer's. No state of a language
+model drives these; what states do, long speech and other speaking rates are rows of their own:
+
+    contract   `omni.evaluate.voice_contract`: a mind of random weights drives the mouth
+    minute     `omni.evaluate.voice_minute`: a minute in one breath, its end beside its beginning
+    rate       `omni.evaluate.voice_rate`: slower and faster
 """
 
 import json
@@ -22,16 +27,18 @@ from tqdm import tqdm
 
 from omni.audio.files import made_folder, replacing, write_wav
 from omni.base.errors import OmniError
-from omni.base.words import word_errors
 from omni.data import voices
 from omni.data.flite import MISREAD
 from omni.data.skills import orders
+from omni.data.skills.stories import STORIES
 from omni.data.speaker import VoiceSpeaker
+from omni.evaluate import voice_contract, voice_minute, voice_rate
 from omni.evaluate.metrics.metric import estimate, ratio
-from omni.evaluate.recogniser import RATE_HZ, Recogniser
+from omni.evaluate.recogniser import RATE_HZ
 from omni.evaluate.senses import grammar
 from omni.evaluate.senses.grammar import plain
 from omni.evaluate.senses.replies import replies
+from omni.evaluate.voice_listener import Listener
 from omni.model.duplex import DuplexModel
 from omni.model.tokens import Pieces
 from omni.model.weights import config_fingerprint, fingerprint, load_model
@@ -49,7 +56,7 @@ Errors = dict[str, list[tuple[int, int]]]   # "agent" and "teacher" to word erro
 
 def texts(pieces: Pieces, count: int = COUNT) -> dict[str, list[tuple[str, str]]]:
     """The texts of each kind, the same for every agent with these pieces, each with the name of its grammar in
-    `grammars`."""
+    `omni.evaluate.voice_listener.grammars`."""
     rng = random.Random(8)
     known = sorted(w for w in {w for text in orders.vocabulary() for w in plain(text).split()} if pieces.knows(w))
     jumbled = [("words", " ".join(rng.sample(known, 6)) + ".") for _ in range(count)]
@@ -77,12 +84,6 @@ def world(pieces: Pieces, count: int = WORLD * COUNT) -> tuple[list[tuple[str, s
     raise OmniError("the voice has pieces for hardly any of the world's replies")
 
 
-def grammars() -> dict[str, str]:
-    """What may be heard, by name; closed sets, the same for both speakers."""
-    words = sorted({w for text in orders.vocabulary() for w in plain(text).split()})
-    return {**grammar.world(), "words": grammar.one_of(words) + "+"}
-
-
 def listen(model: DuplexModel, kind: str, said: list[tuple[str, str]], out: Path | None = None) -> Errors:
     """Let the agent and its teacher say these texts to a recogniser.
 
@@ -93,8 +94,7 @@ def listen(model: DuplexModel, kind: str, said: list[tuple[str, str]], out: Path
     Raises:
         ImportError: pocketsphinx is not installed.
     """
-    own, rules, errors = VoiceSpeaker(model.mouth, model.pieces), grammars(), {}
-    ears = {name: Recogniser(grammar=rules[name]) for name in dict.fromkeys(name for name, _ in said)}
+    own, ears, errors = VoiceSpeaker(model.mouth, model.pieces), Listener(name for name, _ in said), {}
     speakers: dict[str, Callable[[str], np.ndarray]] = {
         "agent": lambda text: own.render(text).audio, "teacher": taught}
     for speaker, speak in speakers.items():
@@ -103,7 +103,7 @@ def listen(model: DuplexModel, kind: str, said: list[tuple[str, str]], out: Path
             samples = speak(text)
             if out is not None and speaker == "agent":
                 write_wav(out / f"{kind}_{i:02d}.wav", samples, RATE_HZ)
-            errors[speaker].append(word_errors(plain(text), ears[name].hear(samples)))
+            errors[speaker].append(ears.errors(name, text, samples))
     return errors
 
 
@@ -138,6 +138,38 @@ def measure(model: DuplexModel, out: Path | None = None, count: int = COUNT) -> 
     return report
 
 
+def further(model: DuplexModel, count: int = COUNT, breaths: int = len(STORIES)) -> dict:
+    """Rows "contract" and "rate", of the world's texts, and "minute"; see `measure` of each."""
+    said = world(model.pieces, WORLD * count)[0]
+    return {"contract": voice_contract.measure(model, said), "minute": voice_minute.measure(model, breaths),
+            "rate": voice_rate.measure(model, said)}
+
+
+def told(rows: dict) -> str:
+    """Lines of what `further` gives."""
+    contract, minute = rows["contract"], rows["minute"]
+    lines = ["contract: word error rate by the states that drive the mouth, "
+             + ", ".join(f"{name} {contract[name]['word_error_rate']:.3f}" for name in ("none", "own", "random"))]
+    lines += [f"  random beyond {name} {_points(contract['beyond_' + name])}" for name in ("none", "own")]
+    lines.append(f"  random states give {contract['moved']['share']:.1%} of the pieces another time, by "
+                 f"{contract['moved']['most_ms']} ms at most")
+    lines.append(f"minute: {minute['breaths']} breaths of {minute['seconds']:.0f} s at least, the last "
+                 f"{voice_minute.PART_S} s beside the same words in the first")
+    lines += [f"  {name} {minute[key]['value']:+.2f} {unit} [{minute[key]['low']:+.2f}, {minute[key]['high']:+.2f}], "
+              f"{minute[key]['most']:+.2f} at most" for name, key, unit in (
+                  ("level", "level_db", "dB"), ("pitch", "pitch_percent", "%"),
+                  ("words a second", "words_per_s_percent", "%"))]
+    lines.append(f"  word errors {_points(minute['word_errors'])}")
+    lines += [f"rate {rate}: takes {found['took']:.3f} [{found['low']:.3f}, {found['high']:.3f}] of its time at 1.0, "
+              f"asked was {found['asked']:.3f}; word error rate {found['word_error_rate']:.3f}, "
+              f"{_points(found['beyond'])} beyond 1.0" for rate, found in rows["rate"].items()]
+    return "\n".join(lines)
+
+
+def _points(found: dict[str, float]) -> str:
+    return f"{found['points']:+.1f} points [{found['low']:+.1f}, {found['high']:+.1f}]"
+
+
 def main(args) -> int:
     """The command: 0 when everything was said and heard."""
     import torch
@@ -147,7 +179,7 @@ def main(args) -> int:
     model = load_model(args.model)
     left_out = round(world(model.pieces)[1], 3)
     try:
-        report = measure(model, out)
+        report, rows = measure(model, out), further(model)
     except ImportError as error:
         raise OmniError("pocketsphinx is not installed: pip install 'omni-duplex[bench]'") from error
     print(f"{'':8}{'speaker':10}{'words':>6}  word error rate")
@@ -156,9 +188,11 @@ def main(args) -> int:
             print(f"{kind:8}{name:10}{found['words']:>6}  {found['word_error_rate']:.3f} "
                   f"[{found['low']:.3f}, {found['high']:.3f}]")
     print(f"{left_out:.1%} of the world's replies have a word that the voice has no piece for, and are left out")
+    print(told(rows))
     if out is not None:
         with replacing(out / "voice.json") as path:
             identity = {"weights": fingerprint(args.model), "config": config_fingerprint(args.model)}
-            path.write_text(json.dumps({**identity, "left_out": left_out, **report}, indent=1) + "\n", encoding="utf-8")
+            found = {**identity, "left_out": left_out, **report, **rows}
+            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(out / "voice.json", file=sys.stderr)
     return 0
