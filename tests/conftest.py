@@ -76,3 +76,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in printed:
             if text:
                 terminalreporter.line(f"{name}: {text}")
+
+
+@pytest.fixture
+def one_thread():
+    """Of torch: where steps are small, threads that share a busy core only wait for each other."""
+    import torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,17 +9,10 @@ from omni.evaluate.pitch import pitch_hz
 from omni.evaluate.reciter import Recital, Reciter
 from omni.model.weights import load_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXTS = ["okay, a small latte with oat milk.", "nora took her small lantern, and held it to the window all night long.",
          "Q U I L L."]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Steps are so small that threads which share a busy core only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _voice(said: list[Recital]) -> tuple[float, float]:

@@ -5,23 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
-import torch
 
 from omni.evaluate import voice_minute
 from omni.evaluate.reciter import Recital
 from omni.model.tokens import Pieces
 from omni.model.weights import load_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RATE_HZ = 16_000
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Steps are so small that threads which share a busy core only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _tone(hz: float, gain: float, seconds: float) -> np.ndarray:

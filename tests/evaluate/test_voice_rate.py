@@ -2,22 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 
 from omni.evaluate import voice_rate
 from omni.evaluate.reciter import Reciter
 from omni.model.weights import load_model
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TEXTS = ["two plus three is five.", "a fox lived at the edge of a forest."]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Steps are so small that threads which share a busy core only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_it_takes_longer_the_slower_it_is_asked_to_speak_and_as_long_as_asked():

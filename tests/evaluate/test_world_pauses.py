@@ -25,12 +25,7 @@ PIECES = Pieces(skills.vocabulary())
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     """Voices cost nothing, and a conversation is at most two minutes."""
-    def silent(self, speaker, held_out=0.5, quiet=True):
-        self.voice, self.held_out, self.quiet, self.apart = speaker, held_out, True, {}
-
-    monkeypatch.setattr(exam, "ClosedLoop", puppet.Watched)
-    monkeypatch.setattr(exam, "_LONGEST", 1_500)
-    monkeypatch.setattr(voice.Voiced, "__init__", silent)
+    puppet.holds_exams(monkeypatch, 1_500)
 
 
 def cut(task: str, user: str, skill: str, values: dict, kind: str = "") -> list[str]:

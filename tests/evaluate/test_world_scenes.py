@@ -12,7 +12,7 @@ from omni.data.skills.talk import Answer, Ask, Memory
 from omni.data.streams import SoundLine
 from omni.data.user import BLOCK, RATE_HZ, Heard
 from omni.evaluate.scenario import normal
-from omni.evaluate.world import exam, judge, table, voice
+from omni.evaluate.world import exam, judge, table
 from omni.evaluate.world.resumption import following, goes_on
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, PAUSES, START_SPEAK, THINK, Pieces
 
@@ -22,12 +22,7 @@ PIECES = Pieces(skills.vocabulary())
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     """Voices cost nothing, and a conversation is at most four minutes."""
-    def silent(self, speaker, held_out=0.5, quiet=True):
-        self.voice, self.held_out, self.quiet, self.apart = speaker, held_out, True, {}
-
-    monkeypatch.setattr(exam, "ClosedLoop", puppet.Watched)
-    monkeypatch.setattr(exam, "_LONGEST", 3_000)
-    monkeypatch.setattr(voice.Voiced, "__init__", silent)
+    puppet.holds_exams(monkeypatch, 3_000)
 
 
 def held(task: str, most: int, decide=None, seed: int = 1) -> tuple[puppet.Puppet, table.Cases]:
