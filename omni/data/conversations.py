@@ -15,10 +15,11 @@ import numpy as np
 
 from omni.data.partner import DECISIVE, START_AFTER, Partner, Turn
 from omni.data.speaker import BLOCK, Rendered
-from omni.data.user import DRILL, LISTENING, RATE_HZ, TALK, Heard, Line, Manners, Source, preview
+from omni.data.user import DRILL, LISTENING, QUIZ, RATE_HZ, REMEMBER, TALK, Heard, Line, Manners, Source, preview
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 
 LATE_STARTS, LATE_ENDS = 0.2, 0.5  # shares of decisions taken late
+DENSE = (DRILL, LISTENING, QUIZ, REMEMBER)
 LATEST = 16                         # one past the most blocks by which a start is late
 
 
@@ -82,9 +83,9 @@ class Conversation:
 
 def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker,
           manners: Manners = TALK) -> Conversation:
-    """A random conversation of `num_blocks` blocks; drills, `DRILL` and `LISTENING`, are as dense as it goes."""
+    """A random conversation of `num_blocks` blocks; drills, `DENSE`, are as dense as it goes."""
     partner, talk = Partner(rng, source, speaker.pieces, manners), Conversation(num_blocks)
-    agent, due = _Agent(talk, rng, speaker, late=manners not in (DRILL, LISTENING), early=manners.early), []
+    agent, due = _Agent(talk, rng, speaker, late=manners not in DENSE, early=manners.early), []
     for block in range(num_blocks):
         partner.begin(block)
         queue = agent.queue

@@ -6,6 +6,7 @@ Training only: nothing on the serving path speaks through a text-to-speech progr
 
 import ctypes
 import threading
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,7 @@ class Flite:
             for name in ("usenglish", "cmulex"):
                 ctypes.CDLL(f"libflite_{name}.so.1", mode=ctypes.RTLD_GLOBAL)
             module = ctypes.CDLL(f"libflite_cmu_us_{voice}.so.1")
+            self._seed = ctypes.CDLL(None).srand    # of the C library's `rand`, which its noise is drawn from
         except OSError as error:
             raise OmniError(f"flite voice {voice!r} is not installed (Debian: apt-get install flite)") from error
         p, s = ctypes.c_void_p, ctypes.c_char_p
@@ -92,9 +94,10 @@ class Flite:
             self._lib.feat_set_float(self._features, _PITCH, pitch_hz or self._own_pitch_hz)
 
     def speak(self, text: str) -> Speech:
-        """Synthesise `text` (ASCII)."""
+        """Synthesise `text` (ASCII). It sounds the same whatever was said before."""
         lib = self._lib
         with self._lock:
+            self._seed(ctypes.c_uint(zlib.crc32(text.encode())))
             utterance = lib.flite_synth_text(text.encode("ascii", "ignore"), self._voice)
             try:
                 wave = lib.utt_wave(utterance).contents

@@ -109,6 +109,18 @@ class Echoed(Stream):
         return again
 
 
+class Through(Stream):
+    """Batches of a stream, each put through a function where it is made."""
+
+    def __init__(self, stream: Stream, function: Callable[[Any], Any]):
+        self._stream, self._function = stream, function
+
+    def by_number(self) -> Callable[[int], Any]:
+        """See `Stream`."""
+        make = self._stream.by_number()
+        return lambda number: self._function(make(number))
+
+
 def _keep_working(worker: int) -> None:
     """A signal to a terminal's or torchrun's whole group is the trainer's, who still needs a batch for its last step;
     a worker ends when it is told to, or the trainer is gone."""

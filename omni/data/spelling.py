@@ -22,7 +22,7 @@ from omni.model.tokens import Pieces
 
 FRAMES_PER_BLOCK = 2
 EARLIEST_S, LATEST_S = 0.04, 0.2        # from a word's end to its last piece
-ERRORS = (0.0, 0.02, 0.05, 0.1, 0.22, 0.35)  # shares of words heard wrong, from a quiet room to the far end of it
+ERRORS = (0.0, 0.0, 0.02, 0.05, 0.1, 0.22)  # shares of words heard wrong, from a quiet room to the far end of it
 APART, TWICE = 0.1, 0.15                # shares of words taken apart otherwise, and of pieces said in two frames
 _FRAME = BLOCK // FRAMES_PER_BLOCK
 # letters that sound alike within words, by the one that stands for them; what is missing is passed over

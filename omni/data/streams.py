@@ -23,7 +23,7 @@ from omni.data.skills.sounds import SOUNDS
 from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.data.spelling import Speller
-from omni.data.user import INTERRUPTS, LISTENING, LONG, RECITAL, asked, fits
+from omni.data.user import BROKEN, INTERRUPTS, LISTENING, LONG, QUIZ, RECITAL, REMEMBER, asked, fits
 from omni.model.captions import Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
@@ -57,10 +57,13 @@ class TextSource:
         pace: how many times faster than people they are said, but at most a word a block; people pause, whoever is
             faster does not.
         sounds: sounds have a class, and whoever reads can be asked for them.
+        pauses: share of asks with a pause in which people think, whatever the pace; None is the usual share, and none
+            for whoever is faster.
     """
 
-    def __init__(self, pace: float = 1.0, sounds: bool = False):
+    def __init__(self, pace: float = 1.0, sounds: bool = False, pauses: float | None = None):
         self.pace, self.sounds = pace, sounds
+        self.pauses = pauses if pauses is not None else PAUSES if pace == 1 else 0.0
 
     def ask(self, rng: random.Random, memory: Memory, skill: str | None = None, kinds: Collection[str] = (),
             over: bool = False, longest: int | None = None) -> TextLine | None:
@@ -68,7 +71,7 @@ class TextSource:
         found = asked(rng, memory, skill, kinds, over, longest)
         while found and skill is None and found.skill == "sounds" and not self.sounds:
             found = asked(rng, memory, skill, kinds, over, longest)
-        return found and self._line(found.user, rng, found, PAUSES)
+        return found and self._line(found.user, rng, found, self.pauses)
 
     def draw(self, kind: str, rng: random.Random) -> TextLine:
         """See `omni.data.user.Source`; without `sounds`, nobody can read what sounds, and it has no class."""
@@ -89,7 +92,7 @@ class TextSource:
         held_out.check(text)
         pace, at, words = rng.uniform(0.052, 0.085) / self.pace, 0, []
         spoken = text.split()
-        pause = rng.randrange(len(spoken)) if len(spoken) > 3 and self.pace == 1 and rng.random() < pauses else 0
+        pause = rng.randrange(len(spoken)) if len(spoken) > 3 and pauses and rng.random() < pauses else 0
         for i, word in enumerate(spoken):
             if pause and i == pause:
                 at += int(rng.uniform(0.2, 1.2) * RATE_HZ)
@@ -190,14 +193,21 @@ class TextConversations(Numbered):
     The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. The
     last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of
-    20 s has never an end of one. In the `interrupted` rows after those the agent is mostly asked for long speech, and
-    mostly talked into.
+    20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with. The first `quizzes`
+    drills have more of what is known by heart. In the `interrupted` rows after the drills the agent is mostly asked for
+    long speech, and mostly talked into.
+
+    A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
+    all of them drills that ask for what was told before. `pauses`: see `TextSource`, of the drills.
     """
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
                  captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
-                 interrupted: int = 0, recitals: int = 0):
+                 interrupted: int = 0, recitals: int = 0, quizzes: int = 0, broken: int = 0,
+                 pauses: float | None = None, long_share: float = 0.0, long_blocks: int = 1_024):
         self.interrupted, self.recitals = interrupted, recitals
+        self.quizzes, self.broken, self.pauses = quizzes, broken, pauses
+        self.long_share, self.long_blocks = long_share, long_blocks
         self.words, self.num_blocks, self.batch, self.seed, self.drills = words, num_blocks, batch, seed, drills
         self.captions, self.pace, self.sounds = captions, pace, sounds
 
@@ -206,15 +216,18 @@ class TextConversations(Numbered):
         pieces, source = Pieces(self.words), TextSource(sounds=self.sounds)
         speller = Speller(self.captions, pieces) if self.captions else None
         speaker = TextSpeaker(pieces)
-        fast, hasty = TextSource(self.pace, self.sounds), TextSpeaker(pieces, self.pace)
+        fast, hasty = TextSource(self.pace, self.sounds, self.pauses), TextSpeaker(pieces, self.pace)
+        plain = self.drills - self.recitals - self.broken
+        drills = [QUIZ if row < self.quizzes else LISTENING if self.sounds and row % 2 else DRILL
+                  for row in range(plain)] + [BROKEN] * self.broken + [RECITAL] * self.recitals
 
         def make(rng: random.Random):
-            rows = []
-            for row in range(self.batch):
-                if row < self.drills:
-                    manners = (RECITAL if row >= self.drills - self.recitals else
-                               LISTENING if self.sounds and row % 2 else DRILL)
-                    talk = conversations.build(rng, self.num_blocks, fast, hasty, manners)
+            rows, long = [], self.long_share > 0 and rng.random() < self.long_share
+            for row in range(max(self.batch * self.num_blocks // self.long_blocks, 1) if long else self.batch):
+                if long:
+                    talk = conversations.build(rng, self.long_blocks, fast, hasty, REMEMBER)
+                elif row < self.drills:
+                    talk = conversations.build(rng, self.num_blocks, fast, hasty, drills[row])
                 else:
                     manners = INTERRUPTS if row < self.drills + self.interrupted else TALK
                     talk = conversations.build(rng, self.num_blocks, source, speaker, manners)

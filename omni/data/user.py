@@ -88,6 +88,9 @@ class Manners:
         minutes: share of silences that take up to a minute and a half.
         listens: share of questions that are requests for long speech.
         early: share of questions into which the agent of a lesson begins to answer.
+        quiz: shares of questions that are of these skills, beside those that chance brings.
+        resumes: share of what was stopped that is gone on with.
+        haste: how many times faster than people the agent speaks.
     """
 
     between: dict[str, float] = field(default_factory=lambda: {
@@ -101,6 +104,9 @@ class Manners:
     minutes: float = 0.04
     listens: float = 0.0
     early: float = 0.0
+    quiz: dict[str, float] = field(default_factory=dict)
+    resumes: float = 0.5
+    haste: float = 1.0
 
 
 TALK = Manners()
@@ -111,6 +117,10 @@ INTERRUPTS = Manners(
      "sound": 0.08}, ((0.25, 1.5),), listens=0.5, early=0.2)
 DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
 RECITAL = replace(DRILL, longest=None, listens=0.5)
+BROKEN = replace(RECITAL, during={"none": 0.2, "stop": 0.5, "turn": 0.1, "backchannel": 0.2}, listens=0.6,
+                 resumes=0.85, haste=4.0)
+QUIZ = replace(DRILL, quiz={"facts": 0.3, "sums": 0.15, "recall": 0.15, "readback": 0.1, "unknown": 0.05})
+REMEMBER = replace(DRILL, gaps_s=((0.05, 0.5), (0.05, 0.5), (1.0, 4.0)), quiz={"recall": 0.4, "facts": 0.2})
 LISTENING = replace(DRILL, between={"turn": 0.75, "sound": 0.25})  # a drill in which there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait
 
@@ -176,17 +186,17 @@ class User:
         return max(now.block * BLOCK, self._quiet_at) + self.rng.uniform(low, high) * RATE_HZ, _drawn(self.rng, kinds)
 
     def _during(self, now: Situation) -> tuple[float, str]:
-        speech = (now.since + 2) * BLOCK
+        speech, haste = (now.since + 2) * BLOCK, self.manners.haste
         first = now.block - now.since <= 1  # nothing has happened yet in this reply
-        low = speech if first else max(now.block * BLOCK, self._quiet_at) + self.rng.uniform(1, 6) * RATE_HZ
-        room = speech + (now.length_s - 0.5) * RATE_HZ - low
+        low = speech if first else max(now.block * BLOCK, self._quiet_at) + self.rng.uniform(1, 6) / haste * RATE_HZ
+        room = speech + (now.length_s - 0.5) / haste * RATE_HZ - low
         kind = _drawn(self.rng, self.manners.during)
         if kind == "rapid":
             return (speech + self.rng.uniform(0, 1) * RATE_HZ, "turn") if first else (_NEVER, "none")
-        if kind == "none" or room < RATE_HZ // 2:
+        if kind == "none" or room < RATE_HZ / 2 / haste:
             return _NEVER, "none"
-        if room > 8 * RATE_HZ and self.rng.random() < 0.7:
-            room = 8 * RATE_HZ
+        if room > 8 / haste * RATE_HZ and self.rng.random() < 0.7:
+            room = 8 / haste * RATE_HZ
         return low + self.rng.random() * room, kind
 
     # ---- deeds -------------------------------------------------------------------------------------------------------
@@ -212,12 +222,16 @@ class User:
         rng = self.rng
         if memory.waiting:
             return self.source.ask(rng, memory, "floor")
-        if not over and memory.skill == "floor" and len(memory.rest.split()) > 2 and rng.random() < 0.5:
+        if not over and memory.skill == "floor" and len(memory.rest.split()) > 2 and rng.random() < self.manners.resumes:
             return self.source.ask(rng, memory, "floor", ("go on",))
         if memory.sounds and rng.random() < (0.5 if self._sounded else 0.2):
             return self.source.ask(rng, memory, "sounds", over=over)
         if self.manners.listens and not over and rng.random() < self.manners.listens:
             return self.source.ask(rng, memory, "stories")
+        if (quiz := self.manners.quiz) and not over:
+            skill = _drawn(rng, {**quiz, "": 1 - sum(quiz.values())})
+            if skill and (line := self.source.ask(rng, memory, skill, longest=self.manners.longest)) is not None:
+                return line
         return self.source.ask(rng, memory, over=over, longest=self.manners.longest)
 
     def _ask_again(self, now: Situation) -> list[Heard]:

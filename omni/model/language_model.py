@@ -7,6 +7,8 @@ Keys are cached as the library rotated them, at the row's own positions, so a ro
 the last `window` positions however long it runs, and rows join, leave and skip without touching each other.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +94,35 @@ class RingLanguageModel(nn.Module):
         self.num_kv_heads = getattr(settings, "num_key_value_heads", None) or settings.num_attention_heads
         self.head_dim = getattr(settings, "head_dim", None) or settings.hidden_size // settings.num_attention_heads
         self.num_slots = pinned + window + step - 1
+        self._fused: list[Callable[..., Tensor]] = []   # the layers' forward, in their order
+
+    def fuse(self, backend: str = "inductor") -> None:
+        """From now on `forward` runs its layers compiled, with attention written out; `step` is as it was.
+
+        The same sums in another order, so that results differ in the last digits. Every new shape is compiled anew, by
+        a C++ compiler on a CPU: for training, whose shapes are few.
+
+        Args:
+            backend: of `torch.compile`.
+        """
+        self._fused = [torch.compile(layer.forward, dynamic=False, backend=backend)
+                       for layer in self.model.get_decoder().layers]
+
+    @contextlib.contextmanager
+    def _compiled(self) -> Iterator[None]:
+        """Inside of it the layers are those of `fuse`, if there are such."""
+        settings, layers = self.model.config, self.model.get_decoder().layers
+        kind = settings._attn_implementation
+        try:
+            if self._fused:
+                settings._attn_implementation = "eager"
+                for layer, fused in zip(layers, self._fused, strict=True):
+                    layer.forward = fused
+            yield
+        finally:
+            settings._attn_implementation = kind
+            for layer in layers if self._fused else ():
+                del layer.forward
 
     def init_state(self, num_rows: int) -> State:
         """An empty ring. Slots that were never written are masked by `position`, not by their content."""
@@ -113,9 +144,12 @@ class RingLanguageModel(nn.Module):
         mask = None  # all before, which the backbone sees to itself, and faster
         if index.shape[1] > self.window:
             mask = self.visible(index, index).expand(len(embeds_BTD), -1, -1, -1)
+            if self._fused:     # there masks are added
+                mask = torch.zeros_like(mask, dtype=embeds_BTD.dtype).masked_fill(~mask, float("-inf"))
         backbone = self.model.get_decoder()
-        return backbone(inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=index + offset,
-                        use_cache=False).last_hidden_state
+        with self._compiled():
+            return backbone(inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=index + offset,
+                            use_cache=False).last_hidden_state
 
     def step(self, embeds_BTD: Tensor, state: State, active: Tensor) -> Tensor:
         """Hidden states (B, T, D) of the next T <= step positions of every row."""

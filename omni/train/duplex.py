@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import skills
-from omni.data.numbered import Echoed, Mixed, loader
+from omni.data.numbered import Echoed, Mixed, Through, loader
 from omni.data.streams import PAUSES, SoundConversations, TextConversations
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import Connector
@@ -94,13 +94,39 @@ class Lesson(nn.Module):
         return losses
 
 
+class FrozenEars:
+    """What ears that learn nothing hear of a batch takes the place of its sound: once for all times that it comes, and
+    where it is made.
+
+    Args:
+        model: whose ears these are; they are copied.
+        bf16: they compute in bfloat16.
+    """
+
+    def __init__(self, model: DuplexModel, bf16: bool):
+        self._features = copy.deepcopy(model.features).eval()
+        self._encoder = copy.deepcopy(model.encoder).eval().requires_grad_(False)
+        self._bf16 = bf16
+
+    def __call__(self, batch: dict) -> dict:
+        """The batch with `frames` and `own_mel`, see `DuplexModel.hear`, in place of `room` and `own`."""
+        others = {k: v for k, v in batch.items() if k not in ("room", "own")}
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+            own_mel = self._features(batch["own"])
+            frames = self._encoder(self._features(batch["room"]), own_mel)
+        return {**others, "frames": frames, "own_mel": own_mel}
+
+
 def losses(lesson: Lesson, batch: dict, told: TokenWeights = LESSONS) -> tuple[Tensor, dict[str, float]]:
     """Token loss, the losses of the mind's heads and of what the ears are to keep, that of preference where there is
     one, and CTC on the stretches whose words are known; of a batch of text, what stage "words" has."""
-    if "room" not in batch:
+    if "captions" not in batch:
         return text_losses(lesson.reader, batch, told)
     model, offset = lesson.model, random.randrange(4000)
-    frames, own_mel = lesson.hear(batch["room"], batch["own"])
+    if "frames" in batch:
+        frames, own_mel = batch["frames"], batch["own_mel"]
+    else:
+        frames, own_mel = lesson.hear(batch["room"], batch["own"])
     logits, _ = model.decide(frames, own_mel, batch["fed"], batch["backlog"], offset)
     weight = token_weights.weigh(batch["weight"], batch["target"], told)
     loss, parts = token_loss(logits, {**batch, "weight": weight})
@@ -110,9 +136,10 @@ def losses(lesson: Lesson, batch: dict, told: TokenWeights = LESSONS) -> tuple[T
     plan, parts["plan_right"] = lesson.heads.planned(batch["target"])
     parts["plan"] = plan.item()
     loss = loss + PLAN_WEIGHT * plan
-    for name, kept in lesson.kept(frames, batch["room"], own_mel).items():
-        parts[name] = kept.item()
-        loss = loss + KEPT_WEIGHT * kept
+    if not lesson.frozen:
+        for name, kept in lesson.kept(frames, batch["room"], own_mel).items():
+            parts[name] = kept.item()
+            loss = loss + KEPT_WEIGHT * kept
     spans = [(row, *span) for row, found in enumerate(batch["captions"]) for span in found]
     if spans:
         heard = lesson.heads.spelled([(row, first, last, words) for row, first, last, _, words in spans])
@@ -171,6 +198,8 @@ class DuplexStage:
         listening: how many of the drills have something between the turns that sounds and can be asked about.
         revoice: share of what is said that another throat says.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
+        fuse: the mind's layers are compiled, which takes a C++ compiler and half a minute; a step of text then takes
+            three quarters of the time on a CPU with AMX.
     """
 
     stage: Literal["duplex"]
@@ -200,6 +229,7 @@ class DuplexStage:
     pauses: float = field(default=PAUSES, metadata=LATER)
     listening: int = field(default=0, metadata=LATER)
     revoice: float = field(default=0.0, metadata=LATER)
+    fuse: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.preference is not None and not self.init:
@@ -257,17 +287,22 @@ def train(stage: DuplexStage) -> None:
         lesson.preference = Preference(stage.preference, model, loop.own_device(stage.loop.device))
     if stage.lora is not None:
         adapters.adapt(model, stage.lora)
+    if stage.fuse:
+        model.mind.fuse()
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses,
                                 listening=stage.listening, revoice=stage.revoice)
+    if lesson.frozen and loop.own_device(stage.loop.device) == "cpu":
+        stream = Through(stream, FrozenEars(model, stage.loop.bf16_cpu))
     if stage.echo > 1:
         stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:
         captions = vocabulary if stage.model.read_pieces else None
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
                                   text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted,
-                                  recitals=text.recitals)
+                                  recitals=text.recitals, quizzes=text.quizzes, broken=text.broken,
+                                  pauses=text.pauses or None, long_share=text.long_share, long_blocks=text.long_blocks)
         stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:

@@ -63,7 +63,10 @@ class TextLessons:
         share: of the batches; 0 for none.
         blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
         interrupted: how many of the rows after the drills are long speech that is talked into.
-        recitals: how many of the drills are mostly long speech, to its end.
+        recitals: how many of the drills are mostly long speech, to its end; broken: how many have it cut short, and
+            gone on with; quizzes: how many have more of what is known by heart.
+        pauses: share of what is asked in drills that has a pause in which people think.
+        long_share, long_blocks: share of these batches with fewer and longer rows, to remember in.
     """
 
     share: float = 0.0
@@ -73,12 +76,21 @@ class TextLessons:
     pace: float = 2.5
     interrupted: int = field(default=0, metadata=LATER)
     recitals: int = field(default=0, metadata=LATER)
+    broken: int = field(default=0, metadata=LATER)
+    quizzes: int = field(default=0, metadata=LATER)
+    pauses: float = field(default=0.0, metadata=LATER)
+    long_share: float = field(default=0.0, metadata=LATER)
+    long_blocks: int = field(default=1_024, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
             raise ValueError(f"share is at least 0 and below 1, not {self.share}")
-        if not 0 <= self.recitals <= self.drills:
-            raise ValueError(f"recitals are some of the drills, {self.drills}, not {self.recitals}")
+        for name in ("pauses", "long_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
+        kinds = (self.recitals, self.broken, self.quizzes)
+        if min(kinds) < 0 or sum(kinds) > self.drills:
+            raise ValueError(f"recitals, broken and quizzes are some of the drills, {self.drills}, not {kinds}")
 
 
 class Reader(nn.Module):

@@ -1,5 +1,6 @@
 """Lessons are legal: every target may come where it stands, and every cut is fed back as what was never heard."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Hea
 from omni.data.partner import OPEN_AFTER, decisive_after
 from omni.data.skills import floor, stories
 from omni.data.skills.sounds import SOUNDS
+from omni.data.skills.talk import Memory
 from omni.data.speaker import TextSpeaker
 from omni.data.streams import (
     SoundLine,
@@ -26,7 +28,7 @@ from omni.data.streams import (
     mix,
     sounds_told,
 )
-from omni.data.user import INTERRUPTS, LISTENING, RECITAL
+from omni.data.user import BROKEN, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER
 from omni.evaluate.scenario import normal
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
@@ -344,3 +346,47 @@ def test_a_row_of_recitals_has_ends_of_stories_and_one_at_the_speed_of_speech_no
         return sum(end in text for text in said for end in ends)
 
     assert told(RECITAL, 4.0) >= 4 and told(INTERRUPTS, 1.0) == 0
+
+
+def _asked(manners, num_blocks: int = 256, seeds: int = 20) -> list:
+    source, speaker = TextSource(4.0), TextSpeaker(PIECES, 4.0)
+    return [t for seed in range(seeds) for t in build(random.Random(seed), num_blocks, source, speaker, manners).turns]
+
+
+def test_what_is_cut_short_in_a_fast_row_is_gone_on_with_at_the_word_that_was_cut():
+    turns, resumed = _asked(BROKEN), 0
+    for before, hush, turn in zip(turns, turns[1:], turns[2:], strict=False):
+        if before.rest and hush.heard.line.ask.kind == "stop" and turn.heard.line.ask.kind == "go on" and turn.answer:
+            assert normal(turn.answer.text)[:3] == normal(before.rest)[:3]
+            resumed += 1
+    assert resumed >= 10
+
+
+def test_a_quiz_asks_for_facts_and_sums_and_a_long_row_for_what_was_told_long_before():
+    shares = [sum(t.heard.line.ask.skill == "facts" for t in turns) / len(turns)
+              for turns in (_asked(QUIZ), _asked(DRILL))]
+    assert shares[0] > 0.25 > 0.15 > shares[1]
+    known, told = [], {}
+    for turn in _asked(REMEMBER, 1024, 8):
+        ask = turn.heard.line.ask
+        if ask.kind == "favourite":
+            told[ask.values["of"]] = turn.heard.at
+        elif ask.kind == "what favourite" and turn.before and ask.values["of"] in turn.before.favourites:
+            known.append((turn.heard.at - told[ask.values["of"]]) / RATE_HZ)
+    assert len(known) > 15 and max(known) > 30
+
+
+def test_rows_of_text_are_of_the_kinds_that_were_asked_for():
+    texts = TextConversations(list(PIECES.words), 100, 8, 3, drills=6, pace=4.0, recitals=1, quizzes=2, broken=1,
+                              pauses=0.5, long_share=0.5, long_blocks=400)
+    shapes = {tuple(batch["target"].shape) for batch, _ in zip(texts, range(8), strict=False)}
+    assert shapes == {(8, 100), (2, 400)}
+
+
+@pytest.mark.parametrize(("pace", "pauses", "some"), [(4.0, None, False), (4.0, 1.0, True), (1.0, None, True)])
+def test_people_pause_at_their_own_speed_and_where_that_is_asked_for(pace, pauses, some):
+    source, rng, gaps = TextSource(pace, pauses=pauses), random.Random(2), []
+    for _ in range(60):
+        words = source.ask(rng, Memory(), "sums").words
+        gaps.append(max((b[1] - a[2] for a, b in itertools.pairwise(words)), default=0))
+    assert (max(gaps) >= 0.2 * RATE_HZ) == some

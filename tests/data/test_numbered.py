@@ -2,7 +2,7 @@
 
 import itertools
 
-from omni.data.numbered import ROUND, Echoed, Mixed, Numbered, loader
+from omni.data.numbered import ROUND, Echoed, Mixed, Numbered, Through, loader
 
 
 class Told(Numbered):
@@ -34,6 +34,17 @@ def test_echoed_batches_are_the_same_whoever_makes_them_and_wherever_they_begin(
     whole = _taken(Echoed(Told("a"), 2), 5 * ROUND)
     assert _taken(Echoed(Told("a"), 2), 5 * ROUND, workers=2) == whole
     assert _taken(Echoed(Told("a"), 2), 40, first=ROUND + 7, every=5) == whole[ROUND + 7::5][:40]
+
+
+def test_what_a_stream_goes_through_is_done_once_for_all_times_that_a_batch_comes():
+    done = []
+
+    def more(batch):
+        done.append(batch)
+        return (*batch, "more")
+
+    found = _taken(Echoed(Through(Told("a"), more), 3), 3 * ROUND)
+    assert found == [[*batch, "more"] for batch in _taken(Told("a"), ROUND)] * 3 and len(done) == ROUND
 
 
 class Written(Told):

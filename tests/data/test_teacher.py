@@ -36,6 +36,12 @@ def slt() -> Flite:
     return _have(lambda: Flite("slt"))
 
 
+def test_the_same_text_sounds_the_same_whatever_was_said_before(slt):
+    first = slt.speak("one two three").samples
+    slt.speak("four five")
+    assert np.array_equal(slt.speak("one two three").samples, first)
+
+
 def test_words_have_times_within_the_sound(slt):
     speech = slt.speak("one two three")
     assert [w for w, _, _ in speech.words] == ["one", "two", "three"] and speech.rate_hz == 16_000

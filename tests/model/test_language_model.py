@@ -150,3 +150,24 @@ def test_lora_adapters_work_behind_the_ring_and_are_what_learns(model_type):
         assert ring.logits(stepped).shape == (2, 11, VOCABULARY)
     ring(embeds).square().mean().backward()
     assert all(p.grad is not None for n, p in ring.named_parameters() if n in learning)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch.compile looks at it
+@pytest.mark.parametrize("model_type", STOCK)
+@pytest.mark.parametrize("window", [4, 16])
+def test_fused_layers_give_the_same_and_leave_steps_alone(model_type, window):
+    model, embeds = _stock(model_type), torch.randn(2, 9, tiny.WIDTH, generator=torch.Generator().manual_seed(2))
+    plain, ring = RingLanguageModel(model, window), RingLanguageModel(_stock(model_type), window)
+    seen = []
+    ring.model.get_decoder().layers[0].register_forward_hook(lambda *args: seen.append(1))
+    ring.fuse("aot_eager")
+    assert set(ring.state_dict()) == set(plain.state_dict())
+    expected, found = plain(embeds, 5), ring(embeds, 5)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert seen, "whoever looks at a layer still sees it"
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for (name, p), (_, q) in zip(ring.named_parameters(), plain.named_parameters(), strict=True):
+        if q.grad is not None:
+            torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+    assert torch.equal(_run(ring, embeds), _run(plain, embeds)), "and a conversation is what it was, bit for bit"

@@ -99,6 +99,19 @@ def test_frozen_ears_stay_as_they_are_and_the_mind_learns_to_read_them():
     assert all(torch.equal(p, before[n]) and p.grad is None for n, p in model.encoder.named_parameters())
 
 
+def test_what_frozen_ears_hear_can_take_the_place_of_the_sound():
+    torch.manual_seed(0)
+    lesson, batch = duplex.Lesson(tiny.duplex(restless=False, encoder=tiny.SENSES)).train(), _batch()
+    lesson.freeze_ears()
+    heard = duplex.FrozenEars(lesson.model, bf16=False)(batch)
+    assert "room" in batch and not {"room", "own"} & heard.keys()
+    found = []
+    for told in (batch, heard):
+        random.seed(1)
+        found.append(duplex.losses(lesson, told))
+    assert torch.equal(found[0][0], found[1][0]) and found[0][1] == found[1][1]
+
+
 def test_stretches_stand_side_by_side_and_end_in_blanks():
     logits = torch.arange(2 * 8 * 3.0).view(2, 8, 3)
     cut = duplex.stretches(logits, [(0, 1, 2), (1, 0, 3)], per_block=2)
