@@ -82,15 +82,22 @@ class Conversation:
 
 
 def build(rng: random.Random, num_blocks: int, source: Source, speaker: Speaker,
-          manners: Manners = TALK) -> Conversation:
-    """A random conversation of `num_blocks` blocks; drills, `DENSE`, are as dense as it goes."""
+          manners: Manners = TALK, floor_every: int = 1) -> Conversation:
+    """A random conversation of `num_blocks` blocks; drills, `DENSE`, are as dense as it goes.
+
+    Args:
+        floor_every: the floor changes hands in every so many-th block alone (`DuplexConfig.floor_every`).
+    """
     partner, talk = Partner(rng, source, speaker.pieces, manners), Conversation(num_blocks)
-    agent, due = _Agent(talk, rng, speaker, late=manners not in DENSE, early=manners.early), []
+    agent, due = _Agent(talk, rng, speaker, manners not in DENSE, manners.early, floor_every), []
     for block in range(num_blocks):
         partner.begin(block)
         queue = agent.queue
-        due.append(partner.due(*queue))
-        partner.did(agent.decide(block, due[-1], partner), *queue)
+        right = partner.due(*queue)
+        if block % floor_every and right in (START_SPEAK, END_SPEAK):   # it is due, and has to wait for its block
+            right = agent.next
+        due.append(right)
+        partner.did(agent.decide(block, right, partner), *queue)
     agent.leave()
     talk.target[:], talk.heard, talk.turns = due, partner.heard, partner.turns
     return talk
@@ -101,9 +108,12 @@ class _Agent:
 
     Args:
         late: it decides later at times; early: share of questions into which it begins to answer.
+        floor_every: as of `build`.
     """
 
-    def __init__(self, talk: Conversation, rng: random.Random, speaker: Speaker, late: bool, early: float = 0.0):
+    def __init__(self, talk: Conversation, rng: random.Random, speaker: Speaker, late: bool, early: float = 0.0,
+                 floor_every: int = 1):
+        self._every = floor_every
         self._talk, self._rng, self._speaker, self._late = talk, rng, speaker, late
         self._reply: Rendered | None = None
         self._first = self._at = 0      # the block in which the reply began, and how far it is
@@ -118,13 +128,18 @@ class _Agent:
             return 0, 0
         return int(self._reply.waiting[self._at]), int(self._reply.sounding[self._at])
 
+    @property
+    def next(self) -> int:
+        """What it says next if nothing hinders it."""
+        return THINK if self._reply is None else int(self._reply.tokens[self._at])
+
     def decide(self, block: int, right: int, partner: Partner) -> int:
         """The token of this block; what it says goes into the conversation."""
         if self._reply is None:
-            text = self._hasty(block, partner)
+            text = self._hasty(block, partner) if block % self._every == 0 else ""
             if not text and (right != START_SPEAK or not self._waited(LATE_STARTS, LATEST)):
                 return THINK
-            self._reply, self._first, self._at = self._speaker.render(text or partner.reply), block, 1
+            self._reply, self._first, self._at = self._rendered(text or partner.reply), block, 1
             return START_SPEAK
         token = int(self._reply.tokens[self._at])
         last = self._at == len(self._reply.tokens) - 1
@@ -137,6 +152,11 @@ class _Agent:
             self._reply, self._wait = None, None
         self._at += 1
         return token
+
+    def _rendered(self, text: str) -> Rendered:
+        """The reply; its end waits for a block in which it may be."""
+        reply = self._speaker.render(text)
+        return reply.held((1 - len(reply.tokens)) % self._every)
 
     def _hasty(self, block: int, partner: Partner) -> str:
         """What it says if it takes the floor too early here, inside of what it is asked: once a question at most."""

@@ -198,13 +198,16 @@ class TextConversations(Numbered):
     long speech, and mostly talked into.
 
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
-    all of them drills that ask for what was told before. `pauses`: see `TextSource`, of the drills.
+    all of them drills that ask for what was told before. `pauses`: see `TextSource`, of the drills. `floor_every`: see
+    `conversations.build`.
     """
 
     def __init__(self, words: list[str], num_blocks: int, batch: int, seed: int, drills: int = 0,
                  captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
                  interrupted: int = 0, recitals: int = 0, quizzes: int = 0, broken: int = 0,
-                 pauses: float | None = None, long_share: float = 0.0, long_blocks: int = 1_024):
+                 pauses: float | None = None, long_share: float = 0.0, long_blocks: int = 1_024,
+                 floor_every: int = 1):
+        self.floor_every = floor_every
         self.interrupted, self.recitals = interrupted, recitals
         self.quizzes, self.broken, self.pauses = quizzes, broken, pauses
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -225,12 +228,12 @@ class TextConversations(Numbered):
             rows, long = [], self.long_share > 0 and rng.random() < self.long_share
             for row in range(max(self.batch * self.num_blocks // self.long_blocks, 1) if long else self.batch):
                 if long:
-                    talk = conversations.build(rng, self.long_blocks, fast, hasty, REMEMBER)
+                    talk = conversations.build(rng, self.long_blocks, fast, hasty, REMEMBER, self.floor_every)
                 elif row < self.drills:
-                    talk = conversations.build(rng, self.num_blocks, fast, hasty, drills[row])
+                    talk = conversations.build(rng, self.num_blocks, fast, hasty, drills[row], self.floor_every)
                 else:
                     manners = INTERRUPTS if row < self.drills + self.interrupted else TALK
-                    talk = conversations.build(rng, self.num_blocks, source, speaker, manners)
+                    talk = conversations.build(rng, self.num_blocks, source, speaker, manners, self.floor_every)
                 spelled, heard = speller(talk, rng) if speller else characters(talk, pieces, rng)
                 rows.append({**grid(talk), "pieces" if speller else "characters": spelled, "heard": heard})
                 if self.sounds:
@@ -398,12 +401,14 @@ class SoundConversations(Numbered):
     In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     none a drill: what was said minutes ago is remembered, and minutes are waited. `pauses`, `revoice`: see
-    `SoundSource`.
+    `SoundSource`; `floor_every`: see `conversations.build`.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
-                 interrupted: int = 0, pauses: float = PAUSES, listening: int = 0, revoice: float = 0.0):
+                 interrupted: int = 0, pauses: float = PAUSES, listening: int = 0, revoice: float = 0.0,
+                 floor_every: int = 1):
+        self.floor_every = floor_every
         self.interrupted, self.pauses, self.listening, self.revoice = interrupted, pauses, listening, revoice
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
@@ -427,7 +432,7 @@ class SoundConversations(Numbered):
             num_blocks = self.long_blocks if long else self.num_blocks
             for row in range(max(self.batch * self.num_blocks // num_blocks, 1)):
                 manners = LONG if long else kinds[row]
-                talk = conversations.build(rng, num_blocks, source, speaker, manners)
+                talk = conversations.build(rng, num_blocks, source, speaker, manners, self.floor_every)
                 own = talk.own_audio()
                 room = mix(talk, own, augment, rng)
                 rows.append({**grid(talk), "room": torch.from_numpy(room), "own": torch.from_numpy(own)})

@@ -222,7 +222,8 @@ class User:
         rng = self.rng
         if memory.waiting:
             return self.source.ask(rng, memory, "floor")
-        if not over and memory.skill == "floor" and len(memory.rest.split()) > 2 and rng.random() < self.manners.resumes:
+        stopped = memory.skill == "floor" and len(memory.rest.split()) > 2
+        if not over and stopped and rng.random() < self.manners.resumes:
             return self.source.ask(rng, memory, "floor", ("go on",))
         if memory.sounds and rng.random() < (0.5 if self._sounded else 0.2):
             return self.source.ask(rng, memory, "sounds", over=over)

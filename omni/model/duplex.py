@@ -47,6 +47,8 @@ class DuplexConfig:
         read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
             learn from text in these pieces alone.
         read_sounds: the mind reads what the head for sounds says, so that it can learn to name them from text alone.
+        floor_every: the floor is taken and given back in every so many-th block of a conversation alone, pieces come as
+            before: 2 is the pace of agents with blocks of 160 ms.
         eagerness: added to the logit of `<start_speak>` while listening. Only for evaluation, which draws with it how
             soon an ambiguous pause is taken against how often wrongly: nothing on the serving path sets it, weights
             cannot carry it (`omni.model.weights`), and the grammar knows nothing of it.
@@ -61,7 +63,12 @@ class DuplexConfig:
     own_stream: bool = field(default=True, metadata=LATER)
     read_pieces: bool = field(default=False, metadata=LATER)
     read_sounds: bool = field(default=False, metadata=LATER)
+    floor_every: int = field(default=1, metadata=LATER)
     eagerness: float = field(default=0.0, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.floor_every < 1:
+            raise ValueError(f"floor_every is at least 1, not {self.floor_every}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +259,10 @@ class DuplexModel(nn.Module):
     def _choose(self, logits: Tensor, state: State, waiting: Tensor, active: Tensor) -> Tensor:
         """The token of every row among those the grammar allows."""
         scores = logits.masked_fill(~allowed(state["speaking"], waiting, logits.shape[-1]), float("-inf"))
+        if (every := self.config.floor_every) > 1:
+            between = (state["mind"]["count"] // self.positions - 1) % every != 0
+            scores[:, [START_SPEAK, END_SPEAK]] = scores[:, [START_SPEAK, END_SPEAK]].masked_fill(
+                between[:, None], float("-inf"))
         if self.config.eagerness:
             scores[:, START_SPEAK] += self.config.eagerness  # while speaking it is out of the question anyway
         if self.config.temperature > 0:

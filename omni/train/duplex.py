@@ -292,7 +292,8 @@ def train(stage: DuplexStage) -> None:
     stream = SoundConversations(Path(stage.bank), copy.deepcopy(model.mouth).eval(), list(pieces.words), stage.blocks,
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses,
-                                listening=stage.listening, revoice=stage.revoice)
+                                listening=stage.listening, revoice=stage.revoice,
+                                floor_every=stage.model.floor_every)
     if lesson.frozen and loop.own_device(stage.loop.device) == "cpu":
         stream = Through(stream, FrozenEars(model, stage.loop.bf16_cpu))
     if stage.echo > 1:
@@ -302,7 +303,8 @@ def train(stage: DuplexStage) -> None:
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
                                   text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted,
                                   recitals=text.recitals, quizzes=text.quizzes, broken=text.broken,
-                                  pauses=text.pauses or None, long_share=text.long_share, long_blocks=text.long_blocks)
+                                  pauses=text.pauses or None, long_share=text.long_share, long_blocks=text.long_blocks,
+                                  floor_every=stage.model.floor_every)
         stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:

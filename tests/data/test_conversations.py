@@ -390,3 +390,26 @@ def test_people_pause_at_their_own_speed_and_where_that_is_asked_for(pace, pause
         words = source.ask(rng, Memory(), "sums").words
         gaps.append(max((b[1] - a[2] for a, b in itertools.pairwise(words)), default=0))
     assert (max(gaps) >= 0.2 * RATE_HZ) == some
+
+
+def test_where_the_floor_changes_in_every_second_block_targets_wait_for_it_and_stay_legal():
+    speaker, changes = TextSpeaker(PIECES), 0
+    for seed in range(20):
+        talk = build(random.Random(seed), 300, TextSource(), speaker, INTERRUPTS, floor_every=2)
+        blocks = np.flatnonzero((talk.target == START_SPEAK) | (talk.target == END_SPEAK))
+        taken = [b for first, end, _ in _replies(talk) for b in (first, end - 1) if b < 299]
+        assert not (blocks % 2).any() and not any(b % 2 for b in taken)
+        legal = allowed(torch.from_numpy(_speaking(talk)), torch.from_numpy(talk.waiting), len(PIECES))
+        assert legal[torch.arange(300), torch.from_numpy(talk.target)].all()
+        changes += len(taken)
+    assert changes > 60
+
+
+def test_a_reply_is_held_by_silence_before_its_end():
+    reply = TextSpeaker(PIECES).render("hello.")
+    sound = np.arange(len(reply.tokens) * BLOCK, dtype=np.float32)
+    held = replace(reply, audio=sound).held(2)
+    assert held.tokens.tolist() == [*reply.tokens[:-1], THINK, THINK, END_SPEAK]
+    assert len(held.waiting) == len(held.sounding) == len(held.tokens) and not held.sounding[-3:-1].any()
+    assert np.array_equal(held.audio, [*sound[:-BLOCK], *np.zeros(2 * BLOCK), *sound[-BLOCK:]])
+    assert reply.held(0) is reply

@@ -16,7 +16,8 @@ from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import CUT_1, END_SPEAK, START_SPEAK, THINK, Pieces
 
 BLOCKS = 6
-SWITCHES = {"thinking": "implicit", "own_stream": False, "read_pieces": True, "read_sounds": True}
+SWITCHES = {"thinking": "implicit", "own_stream": False, "read_pieces": True, "read_sounds": True,
+            "floor_every": 2}
 ON = torch.ones(1, dtype=torch.bool)
 
 
@@ -145,6 +146,22 @@ def test_eagerness_takes_the_floor_and_moves_nothing_while_speaking():
 
     assert tokens(0.0) == tokens(0.9) == [THINK] * 4
     assert tokens(1.1) == [START_SPEAK, THINK, THINK, THINK]
+
+
+@pytest.mark.parametrize("layout", ["summed", "interleaved"])
+def test_the_floor_changes_in_every_second_block_of_each_row_alone(layout):
+    model, rows = tiny.duplex(layout, switches={"floor_every": 2}), 4
+    state, none = model.init_state(rows), torch.zeros(rows, dtype=torch.int64)
+    passed, changed, quiet = none.clone(), 0, torch.randn(rows, 1280, generator=torch.Generator().manual_seed(1))
+    for step in range(60):
+        active = (torch.arange(rows) + step) % 3 > 0   # rows skip steps, and count their own
+        token = model.step(quiet * (step % 7), none, active, state).token
+        changes = active & ((token == START_SPEAK) | (token == END_SPEAK))
+        assert (passed[changes] % 2 == 0).all()
+        passed, changed = passed + active, changed + int(changes.sum())
+    assert changed > 5
+    with pytest.raises(ValueError, match="floor_every"):
+        DuplexConfig(floor_every=0)
 
 
 def test_weights_carry_no_eagerness_and_those_that_do_are_refused(tmp_path):
