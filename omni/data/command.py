@@ -118,7 +118,8 @@ def labels(batch: dict, pieces: Pieces, notes: Sequence[dict] = ()) -> dict:
 
     Returns:
         `user`: captions to be learned; `agent`: its decisions; `said`: all that is said in the room, by which voice,
-        with the times of the words where they are known; `through`: what happened to the sound, in order.
+        with the times of the words where they are known and the silences of whoever asks, each complete, ambiguous or
+        incomplete (`omni.data.streams.silences`); `through`: what happened to the sound, in order.
     """
     heard = [{"from": round(first * BLOCK_S, 2), "to": round(last * BLOCK_S, 2), "text": caption_text(ids.tolist())}
              for first, last, ids, _ in batch["captions"][0]]

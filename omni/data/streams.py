@@ -1,5 +1,6 @@
 """Conversations as training batches: of characters ("words") or of sound ("duplex"), made on the fly."""
 
+import itertools
 import random
 import warnings
 from collections.abc import Collection
@@ -15,9 +16,10 @@ from omni.base.errors import MediaError
 from omni.data import bank, conversations, held_out, recordings
 from omni.data.asks import Asks
 from omni.data.augment import Augment, hesitate, note, revoice
-from omni.data.conversations import BLOCK, DRILL, RATE_HZ, TALK, Conversation
+from omni.data.conversations import BLOCK, DRILL, RATE_HZ, START_AFTER, TALK, Conversation, Heard
 from omni.data.live_room import LEVEL, faded, placed
 from omni.data.numbered import Numbered
+from omni.data.partner import OPEN_AFTER
 from omni.data.skills import chatter, readback
 from omni.data.skills.sounds import SOUNDS
 from omni.data.skills.talk import Ask, Memory
@@ -34,6 +36,7 @@ SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
 PAUSES = 0.25  # share of asks with a pause in which people think, unless told
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
+_THINKING = int(0.19 * RATE_HZ)  # samples of silence inside of what is asked that are a pause
 _SOUND_S = (0.6, 5.0)  # how long a sound is read of
 TICS = ("person_sneeze",)  # sounds of people that mean nothing
 _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
@@ -460,6 +463,22 @@ def caption_spans(talk: Conversation, pieces: Pieces) -> list[tuple[int, int, to
     return spans
 
 
+def silences(heard: Heard) -> list[dict]:
+    """The silences of somebody who asks for something, in seconds of the conversation, as an agent is to take them.
+
+    Returns:
+        `incomplete` ones, in which people think, as far as the times of words tell; the last, which begins with the
+        end, is `complete` or `ambiguous`, with the time after it at which the answer is due.
+    """
+    if heard.line.ask is None:
+        return []
+    inside = [(a[2], b[1]) for a, b in itertools.pairwise(heard.line.words) if b[1] - a[2] >= _THINKING]
+    found = [{"from": round((heard.at + a) / RATE_HZ, 2), "to": round((heard.at + b) / RATE_HZ, 2),
+              "kind": "incomplete"} for a, b in inside]
+    kind, after = ("ambiguous", OPEN_AFTER) if heard.line.ask.open else ("complete", START_AFTER)
+    return [*found, {"from": round(heard.end / RATE_HZ, 2), "kind": kind, "answer_after": after * BLOCK / RATE_HZ}]
+
+
 def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Random) -> np.ndarray:
     """The microphone: people and sounds in one room, the agent's echo, a noise floor that never stops."""
     count = len(own)
@@ -468,7 +487,8 @@ def mix(talk: Conversation, own: np.ndarray, augment: Augment, rng: random.Rando
     for h in talk.heard:
         note("said", role=h.role, voice=h.line.voice, text=h.line.text, **{"from": round(h.at / RATE_HZ, 2)},
              to=round((h.at + h.line.num_samples) / RATE_HZ, 2),
-             words=[[w, round((h.at + a) / RATE_HZ, 2), round((h.at + b) / RATE_HZ, 2)] for w, a, b in h.line.words])
+             words=[[w, round((h.at + a) / RATE_HZ, 2), round((h.at + b) / RATE_HZ, 2)] for w, a, b in h.line.words],
+             silences=silences(h))
         x = augment.colour(faded(h.line.samples), rng)
         is_near, level = placed(h, gain, rng)
         track = near if is_near else far

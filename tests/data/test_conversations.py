@@ -14,7 +14,7 @@ from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Hea
 from omni.data.partner import OPEN_AFTER, decisive_after
 from omni.data.skills import floor, stories
 from omni.data.skills.sounds import SOUNDS
-from omni.data.skills.talk import Memory
+from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker
 from omni.data.streams import (
     SoundLine,
@@ -26,6 +26,7 @@ from omni.data.streams import (
     characters,
     grid,
     mix,
+    silences,
     sounds_told,
 )
 from omni.data.user import BROKEN, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER
@@ -413,3 +414,13 @@ def test_a_reply_is_held_by_silence_before_its_end():
     assert len(held.waiting) == len(held.sounding) == len(held.tokens) and not held.sounding[-3:-1].any()
     assert np.array_equal(held.audio, [*sound[:-BLOCK], *np.zeros(2 * BLOCK), *sound[-BLOCK:]])
     assert reply.held(0) is reply
+
+
+def test_every_silence_of_whoever_asks_has_its_kind():
+    words = [("what", 0, 4_000), ("is", 4_000, 6_000), ("two", 14_000, 18_000)]
+    for is_open, kind, after in ((False, "complete", 0.16), (True, "ambiguous", 0.8)):
+        ask = Ask("what is two", "sums", "sum", open=is_open)
+        line = TextLine("what is two", 18_000, words, ask)
+        assert silences(Heard(line, 16_000, "turn")) == [
+            {"from": 1.38, "to": 1.88, "kind": "incomplete"}, {"from": 2.12, "kind": kind, "answer_after": after}]
+        assert silences(Heard(replace(line, ask=None), 16_000, "other")) == []
