@@ -6,6 +6,7 @@ speech. The sound is the mouth's own, errors and all, never the teacher's.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -136,10 +137,11 @@ class TextSpeaker:
 
     def __init__(self, pieces: Pieces, pace: float = 1.0):
         self.pieces, self.pace = pieces, pace
+        self._scheduled = lru_cache(maxsize=6_000)(lambda text: schedule(pieces.encode(text), self)[0])
 
     def render(self, text: str) -> Rendered:
         """The schedule of a reply."""
-        return schedule(self.pieces.encode(text), self)[0]
+        return self._scheduled(text)
 
     def phones(self, token: int) -> tuple[int, ...]:
         """See `Timing`: one for the whole piece."""
