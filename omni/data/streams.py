@@ -33,6 +33,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
+HASTE = 4.0  # how many times faster than speech replies are in hasty rows
 PAUSES = 0.25  # share of asks with a pause in which people think, unless told
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
@@ -403,15 +404,17 @@ class SoundConversations(Numbered):
 
     In the `interrupted` rows after those the agent is mostly asked for long speech, and mostly talked into.
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
-    none a drill: what was said minutes ago is remembered, and minutes are waited. `pauses`, `revoice`: see
-    `SoundSource`; `floor_every`: see `conversations.build`.
+    none a drill: what was said minutes ago is remembered, and minutes are waited. In the last `hasty` drills the
+    agent's replies are without sound and `HASTE` times as fast, as in lessons of text: half of a drill is else its own
+    speech. They have more of what is known by heart. `pauses`, `revoice`: see `SoundSource`; `floor_every`: see
+    `conversations.build`.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
                  interrupted: int = 0, pauses: float = PAUSES, listening: int = 0, revoice: float = 0.0,
-                 floor_every: int = 1):
-        self.floor_every = floor_every
+                 floor_every: int = 1, hasty: int = 0):
+        self.floor_every, self.hasty = floor_every, hasty
         self.interrupted, self.pauses, self.listening, self.revoice = interrupted, pauses, listening, revoice
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
@@ -423,19 +426,21 @@ class SoundConversations(Numbered):
         root = recordings.data_dir()
         pieces, source = Pieces(self.words), SoundSource(self.folder, self.dev, pauses=self.pauses,
                                                           revoice=self.revoice)
-        speaker = VoiceSpeaker(self.mouth, pieces)
+        speaker, quick = VoiceSpeaker(self.mouth, pieces), TextSpeaker(pieces, HASTE)
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
 
-        drills = [LISTENING] * self.listening + [DRILL] * (self.drills - self.listening)
+        plain = self.drills - self.hasty
+        drills = [LISTENING] * self.listening + [DRILL] * (plain - self.listening) + [QUIZ] * self.hasty
         kinds = drills + [INTERRUPTS] * self.interrupted + [TALK] * self.batch
 
         def make(rng: random.Random):
             rows, captions, long = [], [], self.long_share > 0 and rng.random() < self.long_share
             num_blocks = self.long_blocks if long else self.num_blocks
             for row in range(max(self.batch * self.num_blocks // num_blocks, 1)):
-                manners = LONG if long else kinds[row]
-                talk = conversations.build(rng, num_blocks, source, speaker, manners, self.floor_every)
+                manners, silent = LONG if long else kinds[row], not long and plain <= row < self.drills
+                talk = conversations.build(rng, num_blocks, source, quick if silent else speaker, manners,
+                                           self.floor_every)
                 own = talk.own_audio()
                 room = mix(talk, own, augment, rng)
                 rows.append({**grid(talk), "room": torch.from_numpy(room), "own": torch.from_numpy(own)})

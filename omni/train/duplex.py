@@ -196,6 +196,7 @@ class DuplexStage:
         interrupted: how many of the rows after the drills are long speech that is talked into.
         pauses: share of what the agent is asked with sound that has a pause in which people think.
         listening: how many of the drills have something between the turns that sounds and can be asked about.
+        hasty: how many of the drills have silent replies, faster than speech: more exchanges in the same time.
         revoice: share of what is said that another throat says.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
         fuse: the mind's layers are compiled, which takes a C++ compiler and half a minute; a step of text then takes
@@ -228,6 +229,7 @@ class DuplexStage:
     interrupted: int = field(default=0, metadata=LATER)
     pauses: float = field(default=PAUSES, metadata=LATER)
     listening: int = field(default=0, metadata=LATER)
+    hasty: int = field(default=0, metadata=LATER)
     revoice: float = field(default=0.0, metadata=LATER)
     fuse: bool = field(default=False, metadata=LATER)
 
@@ -240,8 +242,9 @@ class DuplexStage:
             raise ValueError(f"pauses is a share, 0 to 1, not {self.pauses}")
         if not 0 <= self.revoice <= 1:
             raise ValueError(f"revoice is a share, 0 to 1, not {self.revoice}")
-        if not 0 <= self.listening <= self.drills:
-            raise ValueError(f"listening is at most the drills, {self.drills}, not {self.listening}")
+        if min(self.listening, self.hasty) < 0 or self.listening + self.hasty > self.drills:
+            raise ValueError(f"listening and hasty are some of the drills, {self.drills}, not {self.listening} and "
+                             f"{self.hasty}")
 
 
 def train(stage: DuplexStage) -> None:
@@ -293,7 +296,7 @@ def train(stage: DuplexStage) -> None:
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses,
                                 listening=stage.listening, revoice=stage.revoice,
-                                floor_every=stage.model.floor_every)
+                                floor_every=stage.model.floor_every, hasty=stage.hasty)
     if lesson.frozen and loop.own_device(stage.loop.device) == "cpu":
         stream = Through(stream, FrozenEars(model, stage.loop.bf16_cpu))
     if stage.echo > 1:

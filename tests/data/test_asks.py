@@ -4,14 +4,17 @@ import random
 
 import numpy as np
 import pytest
+import tiny
 
 from omni.base.errors import OmniError
 from omni.data import recordings, skills, streams, user
 from omni.data.asks import Asks, placed
 from omni.data.bank import Utterance
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import SoundSource, TextSource
+from omni.data.streams import SoundConversations, SoundSource, TextSource
 from omni.data.user import TALK, asked
+from omni.model.mouth import Mouth
+from omni.model.tokens import FIRST_PIECE, Pieces
 
 RNG = random.Random(0)
 
@@ -135,6 +138,21 @@ def test_of_a_clip_what_is_loud_is_heard_as_loud_as_speech(source):
     for seed in range(10):
         part = source.draw("sound", random.Random(seed)).samples.astype(np.float32) / 32_768
         assert 0.04 < np.abs(part[:min(len(part), 8_000)]).max() < 0.3
+
+
+def test_replies_of_hasty_rows_pass_in_silence_and_fast(source, monkeypatch, tmp_path):
+    pieces = Pieces(skills.vocabulary())
+    mouth = tiny.randomise(Mouth(tiny.MOUTH, len(pieces))).eval()
+    for name in ("rooms", "noises"):
+        monkeypatch.setattr(streams.recordings, name, lambda root: [])
+    for name in ("Augment", "mix"):
+        monkeypatch.setattr(streams, name, lambda *args: np.zeros(200 * 1280, np.float32))
+    lessons = SoundConversations(tmp_path, mouth, list(pieces.words), 200, 2, seed=3, drills=2, hasty=1)
+    batch = lessons.open()(random.Random(4))
+    spoken = (batch["target"] >= FIRST_PIECE).sum(1)
+    assert batch["own"][0].abs().max() > 0 and not batch["own"][1].any() and (spoken > 0).all()
+    gaps = (batch["target"][1] >= FIRST_PIECE).nonzero()[:, 0].diff()
+    assert gaps.min() == 1 and gaps.median() <= 2
 
 
 def test_asks_keep_to_what_was_wanted():
