@@ -25,6 +25,7 @@ from omni.evaluate.recorded import load_record
 from omni.evaluate.scripts import load_scenario
 
 RATE_HZ, BEGINS_S = 16_000, 4.0     # the page is live by then
+TIMES, TURN_TIMES = ("at", "from", "to", "silent"), ("at", "from", "to", "speech_from", "speech_to")
 LATER_S = 0.3                       # an answer in a browser, against virtual time
 
 
@@ -35,8 +36,7 @@ def planned(script: Path, before: Path) -> dict[str, dict]:
     found = {}
     for line in (one for one in lines if one["type"] == "user_turn"):
         later = BEGINS_S + LATER_S * sum(start < line["from"] for start in starts)
-        found[line["name"]] = {k: round(v + later, 4) if k in ("at", "from", "to", "speech_from", "speech_to") else v
-                               for k, v in line.items()}
+        found[line["name"]] = {k: round(v + later, 4) if k in TURN_TIMES else v for k, v in line.items()}
     return found
 
 
@@ -55,16 +55,14 @@ async def hold(script: Path, before: Path, out: Path) -> None:
             heard, voice = await page.recorded()
             blocks = await page.events("received", "omni.block")
             lines = await said(page, voice, blocks, _origin_ms(heard, blocks[20:80]))
-    begin_ms = heard.onset_ms(0.2 * float(heard.levels().max())) - 1000 * sounds_from(scenario, turns)
-    both = [cut(side, begin_ms, seconds) for side in (heard, voice)]
+    begin_ms = heard.onset_ms(0.2 * float(heard.levels().max())) - 1000 * (sounds_from(scenario, turns) - BEGINS_S)
+    both = [cut(side, begin_ms, scenario.length_s) for side in (heard, voice)]
     write_wav(out / "conversation.wav", np.stack(both), RATE_HZ)
     at = [{**line, **{k: round((v - begin_ms) / 1000, 4) for k, v in line.items() if k in TIMES}} for line in lines]
-    trace = sorted([*turns.values(), *at], key=lambda line: line["at"])
-    trace.append({"at": seconds, "type": "summary", "blocks": int(seconds / 0.08)})
+    asked = [{k: round(v - BEGINS_S, 4) if k in TURN_TIMES else v for k, v in turn.items()} for turn in turns.values()]
+    trace = sorted([*asked, *at], key=lambda line: line["at"])
+    trace.append({"at": scenario.length_s, "type": "summary", "blocks": int(scenario.length_s / 0.08)})
     (out / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in trace))
-
-
-TIMES = ("at", "from", "to", "silent")
 
 
 def sounds_from(scenario, turns: dict[str, dict]) -> float:
