@@ -47,13 +47,12 @@ class Rendered:
         cut = Rendered(tokens, self.waiting[:block + 1], self.sounding[:block + 1], audio)
         return cut, int(CUT_0 + self.waiting[block]) if busy else END_SPEAK
 
-
     def held(self, blocks: int) -> "Rendered":
         """The reply with so many blocks of silence before its `<end_speak>`."""
         if not blocks:
             return self
         silence = np.zeros(blocks * BLOCK if len(self.audio) else 0, np.float32)
-        audio = np.concatenate([self.audio[:len(self.audio) - BLOCK], silence, self.audio[len(self.audio) - BLOCK:]])
+        audio = np.concatenate([self.audio[:-BLOCK], silence, self.audio[-BLOCK:]])
         parts = (np.concatenate([x[:-1], np.full(blocks, fill, x.dtype), x[-1:]])
                  for x, fill in ((self.tokens, THINK), (self.waiting, 0), (self.sounding, 0)))
         return Rendered(*parts, audio)

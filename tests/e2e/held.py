@@ -29,7 +29,7 @@ TIMES, TURN_TIMES = ("at", "from", "to", "silent"), ("at", "from", "to", "speech
 LATER_S = 0.3                       # an answer in a browser, against virtual time
 
 
-def planned(script: Path, before: Path) -> dict[str, dict]:
+def planned(before: Path) -> dict[str, dict]:
     """Of each turn by its name, the line of the trace with its times as they are to be."""
     lines = [json.loads(line) for line in (before / "trace.jsonl").read_text().splitlines()]
     starts = [reply.start / RATE_HZ for reply in load_record(before).replies]
@@ -42,7 +42,7 @@ def planned(script: Path, before: Path) -> dict[str, dict]:
 
 async def hold(script: Path, before: Path, out: Path) -> None:
     """See above."""
-    scenario, turns = load_scenario(script), planned(script, before)
+    scenario, turns = load_scenario(script), planned(before)
     sounds = [(turns[turn.name]["from"], turn.play) for turn in scenario.user]
     seconds = scenario.length_s + BEGINS_S
     with tempfile.TemporaryDirectory() as folder:
