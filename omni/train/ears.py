@@ -20,7 +20,7 @@ from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import bank
 from omni.data.hearing import SOUNDS, Hearing, HearingConfig, phone_names
-from omni.data.numbered import loader
+from omni.data.numbered import Echoed, loader
 from omni.model.captions import CAPTIONS_FILE, WORD_START, Vocabulary
 from omni.model.encoder import Encoder, EncoderConfig
 from omni.model.features import EAR_FLOOR, LogMel
@@ -114,6 +114,7 @@ class EarsStage:
         seed: of the stream and of fresh weights.
         workers: processes that make batches.
         sound_weight: of the sound head's loss.
+        echo: how often a batch comes, `Echoed`; what is masked and how long throats are is drawn anew each time.
         encoder: `caption_pieces` is the most there may be; those that occur too seldom are left out.
     """
 
@@ -129,6 +130,11 @@ class EarsStage:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     sound_weight: float = field(default=SOUND_WEIGHT, metadata=LATER)
+    echo: int = field(default=1, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        if self.echo < 1:
+            raise ValueError(f"echo is at least 1, not {self.echo}")
 
 
 def train(stage: EarsStage) -> None:
@@ -157,7 +163,8 @@ def train(stage: EarsStage) -> None:
     lessons = Hearing(source, stage.hearing, stage.seed, phones, vocabulary)
     lessons.by_source(lessons.lines())  # says at once if there is nothing to hear
     told = partial(losses, sound_weight=stage.sound_weight)
-    loop.run(model, loader(lessons, stage.workers), told, stage.loop, folder,
+    stream = Echoed(lessons, stage.echo) if stage.echo > 1 else lessons
+    loop.run(model, loader(stream, stage.workers), told, stage.loop, folder,
              Scores(source, vocabulary, stage.hearing.voice))
 
 

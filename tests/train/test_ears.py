@@ -461,6 +461,20 @@ def test_another_throat_says_the_same_at_the_same_times():
     assert min(pitches) < 190 and max(pitches) > 215 and all(150 < p < 260 for p in pitches)
 
 
+def test_a_batch_may_come_more_than_once(room, monkeypatch):
+    made, plain = [], Hearing.collate
+
+    def collate(self, segments, rng):
+        made.append(plain(self, segments, rng))
+        return made[-1]
+
+    monkeypatch.setattr(Hearing, "collate", collate)
+    monkeypatch.setattr("omni.data.numbered.ROUND", 2)
+    assert room() == 0 and len(made) == 4
+    assert room("out=twice", "echo=2") == 0 and len(made) == 4 + 2
+    assert room("out=none", "echo=0") == 2
+
+
 def test_a_sound_head_has_a_place_for_every_class(room, capsys):
     assert room("encoder.sounds=3") == 2
     assert "encoder.sounds: 3; there are 10 classes" in capsys.readouterr().err
