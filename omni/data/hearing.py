@@ -26,8 +26,8 @@ from omni.data import bank, recordings
 from omni.data.augment import SIMULATED, Augment, note, revoice
 from omni.data.numbered import Numbered
 from omni.data.own_voice import OwnVoice, echo_at
+from omni.data.recordings import active_span
 from omni.data.skills.sounds import SOUNDS
-from omni.data.streams import active_span
 from omni.model.captions import Vocabulary
 from omni.model.encoder import caption_ids
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from omni.base.events import BlockInput, BlockResult
 from omni.data import recordings, voices
-from omni.data.streams import active_span
+from omni.data.recordings import active_span
 from omni.engine.engine import Engine
 from omni.evaluate import voice
 from omni.model.weights import config_fingerprint, fingerprint, load_model

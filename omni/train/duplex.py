@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from omni.base.config import LATER
 from omni.base.errors import ConfigError
 from omni.data import skills
+from omni.data.lines import PAUSES
 from omni.data.numbered import Echoed, Mixed, Through, loader
-from omni.data.streams import PAUSES, SoundConversations, TextConversations
+from omni.data.streams import SoundConversations, TextConversations
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import Connector
 from omni.model.duplex import DuplexConfig, DuplexModel

@@ -24,9 +24,10 @@ from omni.data import recordings
 from omni.data.augment import Augment
 from omni.data.closed_loop import ClosedLoop, Course
 from omni.data.conversations import Conversation
+from omni.data.lines import SoundSource
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
-from omni.data.streams import SoundSource, caption_spans, weights
+from omni.data.streams import caption_spans, weights
 from omni.model.duplex import DuplexModel
 from omni.train.loop import Batches
 

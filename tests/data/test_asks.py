@@ -7,11 +7,12 @@ import pytest
 import tiny
 
 from omni.base.errors import OmniError
-from omni.data import recordings, skills, streams, user
+from omni.data import bank, recordings, skills, streams, user
 from omni.data.asks import Asks, placed
 from omni.data.bank import Utterance
+from omni.data.lines import SoundSource, TextSource
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import SoundConversations, SoundSource, TextSource
+from omni.data.streams import SoundConversations
 from omni.data.user import TALK, asked
 from omni.model.mouth import Mouth
 from omni.model.tokens import FIRST_PIECE, Pieces
@@ -96,11 +97,11 @@ def source(monkeypatch, tmp_path) -> SoundSource:
     lines += [utterance("uh huh", "backchannel", ""), utterance("yeah", "words", "", source="speech_commands"),
               utterance("pass me the salt", "other", ""), utterance("bed", "words", "", source="speech_commands")]
     clip = np.concatenate([np.zeros(32_000), np.sin(np.arange(16_000) / 4) * 0.2, np.zeros(32_000)])
-    monkeypatch.setattr(streams.bank, "load", lambda folder: lines)
-    monkeypatch.setattr(streams.recordings, "data_dir", lambda: tmp_path)
-    monkeypatch.setattr(streams.recordings, "sounds", lambda root: [
+    monkeypatch.setattr(bank, "load", lambda folder: lines)
+    monkeypatch.setattr(recordings, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(recordings, "sounds", lambda root: [
         recordings.Recording(tmp_path / "a.ogg", "sound_events", "", "rain")])
-    monkeypatch.setattr(streams.recordings, "read", lambda path: clip.astype(np.float32))
+    monkeypatch.setattr(recordings, "read", lambda path: clip.astype(np.float32))
     return SoundSource(tmp_path)
 
 
@@ -144,7 +145,7 @@ def test_replies_of_hasty_rows_pass_in_silence_and_fast(source, monkeypatch, tmp
     pieces = Pieces(skills.vocabulary())
     mouth = tiny.randomise(Mouth(tiny.MOUTH, len(pieces))).eval()
     for name in ("rooms", "noises"):
-        monkeypatch.setattr(streams.recordings, name, lambda root: [])
+        monkeypatch.setattr(recordings, name, lambda root: [])
     for name in ("Augment", "mix"):
         monkeypatch.setattr(streams, name, lambda *args: np.zeros(200 * 1280, np.float32))
     lessons = SoundConversations(tmp_path, mouth, list(pieces.words), 200, 2, seed=3, drills=2, hasty=1)

@@ -11,24 +11,14 @@ import torch
 from omni.data import bank, conversations, skills
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Heard, build
+from omni.data.lines import SoundLine, TextLine, TextSource
 from omni.data.partner import OPEN_AFTER, decisive_after
+from omni.data.recordings import active_span
 from omni.data.skills import floor, stories
 from omni.data.skills.sounds import SOUNDS
 from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker
-from omni.data.streams import (
-    SoundLine,
-    TextConversations,
-    TextLine,
-    TextSource,
-    active_span,
-    caption_spans,
-    characters,
-    grid,
-    mix,
-    silences,
-    sounds_told,
-)
+from omni.data.streams import TextConversations, caption_spans, characters, grid, mix, silences, sounds_told
 from omni.data.user import BROKEN, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER
 from omni.evaluate.scenario import normal
 from omni.model.encoder import caption_ids, caption_text

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from omni.data import skills
+from omni.data.lines import TextLine, TextSource
 from omni.data.partner import BLOCK, DECISIVE, OPEN_AFTER, PATIENCE, START_AFTER, Partner
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import TextLine, TextSource
 from omni.data.user import DRILL, RATE_HZ, TALK, Heard, Situation, User
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces
 

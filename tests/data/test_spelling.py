@@ -7,8 +7,9 @@ import pytest
 
 from omni.data import skills, spelling
 from omni.data.conversations import Conversation
+from omni.data.lines import TextLine
 from omni.data.spelling import Speller
-from omni.data.streams import TextConversations, TextLine
+from omni.data.streams import TextConversations
 from omni.data.user import BLOCK, RATE_HZ, Heard
 from omni.model.captions import WORD_START, Vocabulary
 from omni.model.encoder import CAPTION_CHARACTERS

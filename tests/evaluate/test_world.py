@@ -11,11 +11,11 @@ import pytest
 
 from omni.cli import main
 from omni.data import recordings, skills
+from omni.data.lines import SoundLine
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
 from omni.data.skills import unknown
 from omni.data.skills.talk import Answer, Ask
-from omni.data.streams import SoundLine
 from omni.data.user import BLOCK
 from omni.evaluate.world import command, exam, judge, table, voice
 from omni.evaluate.world.examiner import PATIENCE_S, Examiner

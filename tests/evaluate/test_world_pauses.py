@@ -13,8 +13,8 @@ from PIL import Image
 
 from omni.cli import main
 from omni.data import skills
+from omni.data.lines import SoundLine
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import SoundLine
 from omni.data.user import BLOCK
 from omni.evaluate.world import curve, exam, judge, pauses, table, voice
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces

@@ -6,10 +6,10 @@ import puppet
 import pytest
 
 from omni.data import skills
+from omni.data.lines import SoundLine
 from omni.data.partner import Reply, Turn
 from omni.data.skills import stories
 from omni.data.skills.talk import Answer, Ask, Memory
-from omni.data.streams import SoundLine
 from omni.data.user import BLOCK, RATE_HZ, Heard
 from omni.evaluate.scenario import normal
 from omni.evaluate.world import exam, judge, table

@@ -12,9 +12,9 @@ import torch
 from omni.data import skills
 from omni.data.augment import Augment
 from omni.data.closed_loop import ClosedLoop
+from omni.data.lines import SoundLine, TextSource
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
-from omni.data.streams import SoundLine, TextSource
 from omni.data.user import BLOCK, Heard
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 from omni.train import rollouts

@@ -10,12 +10,12 @@ import numpy as np
 
 from omni.data import recordings, skills
 from omni.data.closed_loop import ClosedLoop
+from omni.data.lines import SoundLine
 from omni.data.live_room import LiveRoom
 from omni.data.partner import Partner
-from omni.data.recordings import Recording
+from omni.data.recordings import Recording, active_span
 from omni.data.skills.numbers import DIGITS
 from omni.data.skills.talk import Ask
-from omni.data.streams import SoundLine, active_span
 from omni.data.user import BLOCK, RATE_HZ
 from omni.evaluate.scenario import normal
 from omni.evaluate.senses import stimuli

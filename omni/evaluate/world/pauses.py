@@ -9,8 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from omni.data.augment import hesitate
+from omni.data.lines import SoundLine
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import SoundLine
 from omni.data.user import RATE_HZ
 from omni.evaluate.world.voice import Voiced
 

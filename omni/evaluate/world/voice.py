@@ -11,9 +11,9 @@ import numpy as np
 from omni.audio.mixing import active_level
 from omni.data import recordings, voices
 from omni.data.bank import BACKCHANNELS
+from omni.data.lines import SoundLine
 from omni.data.live_room import LEVEL
 from omni.data.skills.talk import Ask, Memory
-from omni.data.streams import SoundLine
 from omni.data.user import RATE_HZ, asked
 from omni.data.voices import Voice
 
