@@ -17,7 +17,7 @@ from omni.data.partner import OPEN_AFTER
 from omni.data.skills.sounds import SOUNDS
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.data.spelling import Speller
-from omni.data.user import BROKEN, INTERRUPTS, LISTENING, LONG, QUIZ, RECITAL, REMEMBER
+from omni.data.user import BROKEN, COPY, INTERRUPTS, LISTENING, LONG, QUIZ, RECITAL, REMEMBER
 from omni.model.captions import Vocabulary
 from omni.model.connector import NUM_CHARACTERS
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS, caption_ids
@@ -121,8 +121,8 @@ class TextConversations(Numbered):
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. The
     last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of
     20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with. The first `quizzes`
-    drills have more of what is known by heart. In the `interrupted` rows after the drills the agent is mostly asked for
-    long speech, and mostly talked into.
+    drills have more of what is known by heart, and the `copies` after those are mostly strings to read back. In the
+    `interrupted` rows after the drills the agent is mostly asked for long speech, and mostly talked into.
 
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     all of them drills that ask for what was told before. `pauses`: see `TextSource`, of the drills. `floor_every`: see
@@ -133,8 +133,8 @@ class TextConversations(Numbered):
                  captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
                  interrupted: int = 0, recitals: int = 0, quizzes: int = 0, broken: int = 0,
                  pauses: float | None = None, long_share: float = 0.0, long_blocks: int = 1_024,
-                 floor_every: int = 1):
-        self.floor_every = floor_every
+                 floor_every: int = 1, copies: int = 0):
+        self.floor_every, self.copies = floor_every, copies
         self.interrupted, self.recitals = interrupted, recitals
         self.quizzes, self.broken, self.pauses = quizzes, broken, pauses
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -148,8 +148,9 @@ class TextConversations(Numbered):
         speaker = TextSpeaker(pieces)
         fast, hasty = TextSource(self.pace, self.sounds, self.pauses), TextSpeaker(pieces, self.pace)
         plain = self.drills - self.recitals - self.broken
-        drills = [QUIZ if row < self.quizzes else LISTENING if self.sounds and row % 2 else DRILL
-                  for row in range(plain)] + [BROKEN] * self.broken + [RECITAL] * self.recitals
+        drills = [QUIZ if row < self.quizzes else COPY if row < self.quizzes + self.copies else
+                  LISTENING if self.sounds and row % 2 else DRILL for row in range(plain)]
+        drills += [BROKEN] * self.broken + [RECITAL] * self.recitals
 
         def make(rng: random.Random):
             rows, long = [], self.long_share > 0 and rng.random() < self.long_share
@@ -181,15 +182,15 @@ class SoundConversations(Numbered):
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     none a drill: what was said minutes ago is remembered, and minutes are waited. In the last `hasty` drills the
     agent's replies are without sound and `HASTE` times as fast, as in lessons of text: half of a drill is else its own
-    speech. They have more of what is known by heart. `pauses`, `revoice`: see `SoundSource`; `floor_every`: see
-    `conversations.build`.
+    speech. They have more of what is known by heart, and the last `copies` of them strings to read back. `pauses`,
+    `revoice`: see `SoundSource`; `floor_every`: see `conversations.build`.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
                  interrupted: int = 0, pauses: float = PAUSES, listening: int = 0, revoice: float = 0.0,
-                 floor_every: int = 1, hasty: int = 0):
-        self.floor_every, self.hasty = floor_every, hasty
+                 floor_every: int = 1, hasty: int = 0, copies: int = 0):
+        self.floor_every, self.hasty, self.copies = floor_every, hasty, copies
         self.interrupted, self.pauses, self.listening, self.revoice = interrupted, pauses, listening, revoice
         self.folder, self.mouth, self.words = folder, mouth, words
         self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
@@ -206,7 +207,8 @@ class SoundConversations(Numbered):
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
 
         plain = self.drills - self.hasty
-        drills = [LISTENING] * self.listening + [DRILL] * (plain - self.listening) + [QUIZ] * self.hasty
+        drills = [LISTENING] * self.listening + [DRILL] * (plain - self.listening)
+        drills += [QUIZ] * (self.hasty - self.copies) + [COPY] * self.copies
         kinds = drills + [INTERRUPTS] * self.interrupted + [TALK] * self.batch
 
         def make(rng: random.Random):

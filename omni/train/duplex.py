@@ -198,6 +198,7 @@ class DuplexStage:
         pauses: share of what the agent is asked with sound that has a pause in which people think.
         listening: how many of the drills have something between the turns that sounds and can be asked about.
         hasty: how many of the drills have silent replies, faster than speech: more exchanges in the same time.
+        copies: how many of those are mostly strings to read back.
         revoice: share of what is said that another throat says.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
         fuse: the mind's layers are compiled, which takes a C++ compiler and half a minute; a step of text then takes
@@ -231,6 +232,7 @@ class DuplexStage:
     pauses: float = field(default=PAUSES, metadata=LATER)
     listening: int = field(default=0, metadata=LATER)
     hasty: int = field(default=0, metadata=LATER)
+    copies: int = field(default=0, metadata=LATER)
     revoice: float = field(default=0.0, metadata=LATER)
     fuse: bool = field(default=False, metadata=LATER)
 
@@ -246,6 +248,8 @@ class DuplexStage:
         if min(self.listening, self.hasty) < 0 or self.listening + self.hasty > self.drills:
             raise ValueError(f"listening and hasty are some of the drills, {self.drills}, not {self.listening} and "
                              f"{self.hasty}")
+        if not 0 <= self.copies <= self.hasty:
+            raise ValueError(f"copies are some of the hasty drills, {self.hasty}, not {self.copies}")
 
 
 def train(stage: DuplexStage) -> None:
@@ -297,7 +301,7 @@ def train(stage: DuplexStage) -> None:
                                 stage.batch, stage.seed, drills=stage.drills, long_share=stage.long_share,
                                 long_blocks=stage.long_blocks, interrupted=stage.interrupted, pauses=stage.pauses,
                                 listening=stage.listening, revoice=stage.revoice,
-                                floor_every=stage.model.floor_every, hasty=stage.hasty)
+                                floor_every=stage.model.floor_every, hasty=stage.hasty, copies=stage.copies)
     if lesson.frozen and loop.own_device(stage.loop.device) == "cpu":
         stream = Through(stream, FrozenEars(model, stage.loop.bf16_cpu))
     if stage.echo > 1:
@@ -306,7 +310,7 @@ def train(stage: DuplexStage) -> None:
         captions = vocabulary if stage.model.read_pieces else None
         texts = TextConversations(list(pieces.words), text.blocks, text.batch, stage.seed, text.drills, captions,
                                   text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted,
-                                  recitals=text.recitals, quizzes=text.quizzes, broken=text.broken,
+                                  recitals=text.recitals, quizzes=text.quizzes, broken=text.broken, copies=text.copies,
                                   pauses=text.pauses or None, long_share=text.long_share, long_blocks=text.long_blocks,
                                   floor_every=stage.model.floor_every)
         stream = Mixed(stream, texts, text.share, stage.seed)

@@ -64,7 +64,8 @@ class TextLessons:
         blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
         interrupted: how many of the rows after the drills are long speech that is talked into.
         recitals: how many of the drills are mostly long speech, to its end; broken: how many have it cut short, and
-            gone on with; quizzes: how many have more of what is known by heart.
+            gone on with; quizzes: how many have more of what is known by heart; copies: how many are mostly strings to
+            read back.
         pauses: share of what is asked in drills that has a pause in which people think.
         long_share, long_blocks: share of these batches with fewer and longer rows, to remember in.
     """
@@ -78,6 +79,7 @@ class TextLessons:
     recitals: int = field(default=0, metadata=LATER)
     broken: int = field(default=0, metadata=LATER)
     quizzes: int = field(default=0, metadata=LATER)
+    copies: int = field(default=0, metadata=LATER)
     pauses: float = field(default=0.0, metadata=LATER)
     long_share: float = field(default=0.0, metadata=LATER)
     long_blocks: int = field(default=1_024, metadata=LATER)
@@ -88,9 +90,9 @@ class TextLessons:
         for name in ("pauses", "long_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
-        kinds = (self.recitals, self.broken, self.quizzes)
+        kinds = (self.recitals, self.broken, self.quizzes, self.copies)
         if min(kinds) < 0 or sum(kinds) > self.drills:
-            raise ValueError(f"recitals, broken and quizzes are some of the drills, {self.drills}, not {kinds}")
+            raise ValueError(f"recitals, broken, quizzes and copies are some of the drills, {self.drills}, not {kinds}")
 
 
 class Reader(nn.Module):

@@ -148,7 +148,7 @@ def test_replies_of_hasty_rows_pass_in_silence_and_fast(source, monkeypatch, tmp
         monkeypatch.setattr(recordings, name, lambda root: [])
     for name in ("Augment", "mix"):
         monkeypatch.setattr(streams, name, lambda *args: np.zeros(200 * 1280, np.float32))
-    lessons = SoundConversations(tmp_path, mouth, list(pieces.words), 200, 2, seed=3, drills=2, hasty=1)
+    lessons = SoundConversations(tmp_path, mouth, list(pieces.words), 200, 2, seed=3, drills=2, hasty=1, copies=1)
     batch = lessons.open()(random.Random(4))
     spoken = (batch["target"] >= FIRST_PIECE).sum(1)
     assert batch["own"][0].abs().max() > 0 and not batch["own"][1].any() and (spoken > 0).all()

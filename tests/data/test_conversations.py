@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from omni.data import bank, conversations, skills
+from omni.data import bank, conversations, skills, streams
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Heard, build
 from omni.data.lines import SoundLine, TextLine, TextSource
@@ -19,7 +19,7 @@ from omni.data.skills.sounds import SOUNDS
 from omni.data.skills.talk import Ask, Memory
 from omni.data.speaker import TextSpeaker
 from omni.data.streams import TextConversations, caption_spans, characters, grid, mix, silences, sounds_told
-from omni.data.user import BROKEN, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER
+from omni.data.user import BROKEN, COPY, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER, TALK
 from omni.evaluate.scenario import normal
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
@@ -372,6 +372,17 @@ def test_rows_of_text_are_of_the_kinds_that_were_asked_for():
                               pauses=0.5, long_share=0.5, long_blocks=400)
     shapes = {tuple(batch["target"].shape) for batch, _ in zip(texts, range(8), strict=False)}
     assert shapes == {(8, 100), (2, 400)}
+
+
+def test_rows_of_copies_are_mostly_strings_to_read_back(monkeypatch):
+    manners, plain = [], streams.conversations.build
+    monkeypatch.setattr(streams.conversations, "build", lambda rng, blocks, source, speaker, manner, every: (
+        manners.append(manner) or plain(rng, blocks, source, speaker, manner, every)))
+    texts = TextConversations(list(PIECES.words), 100, 6, 3, drills=5, quizzes=1, copies=2, recitals=1)
+    texts.open()(random.Random(0))
+    assert manners == [QUIZ, COPY, COPY, DRILL, RECITAL, TALK]
+    skills_asked = [turn.heard.line.ask.skill for turn in _asked(COPY, 256, 8)]
+    assert skills_asked.count("readback") > 0.7 * len(skills_asked) > 20
 
 
 @pytest.mark.parametrize(("pace", "pauses", "some"), [(4.0, None, False), (4.0, 1.0, True), (1.0, None, True)])

@@ -382,6 +382,7 @@ def test_a_mind_that_read_no_sounds_learns_to_without_forgetting(room, tmp_path,
     assert room(ears="plain", model=_switched(read_sounds=True), out="deaf") == 2
     assert "no head for sounds" in capsys.readouterr().err
     assert room(out="many", drills=1, listening=2) == 2
+    assert room(out="many", drills=2, hasty=1, copies=2) == 2
 
 
 def test_preference_needs_a_mind_and_leaves_other_lessons_as_they_are(room, tmp_path, capsys):
