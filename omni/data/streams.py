@@ -121,8 +121,8 @@ class TextConversations(Numbered):
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. The
     last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of
     20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with. The first `quizzes`
-    drills have more of what is known by heart, and the `copies` after those are mostly strings to read back. In the
-    `interrupted` rows after the drills the agent is mostly asked for long speech, and mostly talked into.
+    drills have more of what is known by heart, and the `copies` after those are strings and orders to say back. In
+    the `interrupted` rows after the drills the agent is mostly asked for long speech, and mostly talked into.
 
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     all of them drills that ask for what was told before. `pauses`: see `TextSource`, of the drills. `floor_every`: see
@@ -182,8 +182,8 @@ class SoundConversations(Numbered):
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     none a drill: what was said minutes ago is remembered, and minutes are waited. In the last `hasty` drills the
     agent's replies are without sound and `HASTE` times as fast, as in lessons of text: half of a drill is else its own
-    speech. They have more of what is known by heart, and the last `copies` of them strings to read back. `pauses`,
-    `revoice`: see `SoundSource`; `floor_every`: see `conversations.build`.
+    speech. They have more of what is known by heart, the last `copies` of them strings and orders to say back.
+    `pauses`, `revoice`: see `SoundSource`; `floor_every`: see `conversations.build`.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,

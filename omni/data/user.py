@@ -120,7 +120,7 @@ RECITAL = replace(DRILL, longest=None, listens=0.5)
 BROKEN = replace(RECITAL, during={"none": 0.2, "stop": 0.5, "turn": 0.1, "backchannel": 0.2}, listens=0.6,
                  resumes=0.85, haste=4.0)
 QUIZ = replace(DRILL, quiz={"facts": 0.3, "sums": 0.15, "recall": 0.15, "readback": 0.1, "unknown": 0.05})
-COPY = replace(DRILL, quiz={"readback": 0.8})
+COPY = replace(DRILL, quiz={"readback": 0.5, "orders": 0.35})
 REMEMBER = replace(DRILL, gaps_s=((0.05, 0.5), (0.05, 0.5), (1.0, 4.0)), quiz={"recall": 0.4, "facts": 0.2})
 LISTENING = replace(DRILL, between={"turn": 0.75, "sound": 0.25})  # a drill in which there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait

@@ -198,7 +198,7 @@ class DuplexStage:
         pauses: share of what the agent is asked with sound that has a pause in which people think.
         listening: how many of the drills have something between the turns that sounds and can be asked about.
         hasty: how many of the drills have silent replies, faster than speech: more exchanges in the same time.
-        copies: how many of those are mostly strings to read back.
+        copies: how many of those are mostly strings and orders to say back.
         revoice: share of what is said that another throat says.
         echo: how often a batch with sound comes, `Echoed`: to make one takes longer than a step.
         fuse: the mind's layers are compiled, which takes a C++ compiler and half a minute; a step of text then takes

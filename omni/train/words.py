@@ -64,8 +64,8 @@ class TextLessons:
         blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
         interrupted: how many of the rows after the drills are long speech that is talked into.
         recitals: how many of the drills are mostly long speech, to its end; broken: how many have it cut short, and
-            gone on with; quizzes: how many have more of what is known by heart; copies: how many are mostly strings to
-            read back.
+            gone on with; quizzes: how many have more of what is known by heart; copies: how many are mostly strings
+            and orders to say back.
         pauses: share of what is asked in drills that has a pause in which people think.
         long_share, long_blocks: share of these batches with fewer and longer rows, to remember in.
     """
