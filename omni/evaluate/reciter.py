@@ -102,5 +102,5 @@ class Reciter:
         frames, own_mel, said = model.hear_next(torch.zeros_like(state["own"]), state["own"], state, active)
         ears, own = model.listen(frames, own_mel, said)
         backlog = synthesizer.waiting(queue) + (MAX_WAITING + 1) * synthesizer.sounding(queue)
-        x = model.arrange(ears, own, model.think_of(state["fed"][:, None], backlog[:, None]))
+        x = model.arrange(ears, own, model.think_of(state["fed"][:, None], backlog[:, None], state["cut"][:, None]))
         return model.mind.step(x, state["mind"], active)[:, -1]

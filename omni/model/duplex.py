@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omni.base.config import LATER
@@ -27,7 +28,7 @@ from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.model.language_model import LanguageModelConfig, RingLanguageModel, build_language_model
 from omni.model.mouth import RAMP, Mouth, MouthConfig
-from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, THINK, Pieces, allowed
+from omni.model.tokens import CUT_0, CUT_2, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, THINK, Pieces, allowed
 from omni.nn.state import State, reset_rows, write
 
 NUM_BACKLOGS = 2 * (MAX_WAITING + 1)  # pieces waiting (0 to 2), and whether one sounds
@@ -47,6 +48,8 @@ class DuplexConfig:
         read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
             learn from text in these pieces alone.
         read_sounds: the mind reads what the head for sounds says, so that it can learn to name them from text alone.
+        read_cut: beside `<cut_j>` the mind is given the piece at which it was cut, the first that was not heard to its
+            end: what "go on" begins with.
         floor_every: the floor is taken and given back in every so many-th block of a conversation alone, pieces come as
             before: 2 is the pace of agents with blocks of 160 ms.
         eagerness: added to the logit of `<start_speak>` while listening. Only for evaluation, which draws with it how
@@ -63,6 +66,7 @@ class DuplexConfig:
     own_stream: bool = field(default=True, metadata=LATER)
     read_pieces: bool = field(default=False, metadata=LATER)
     read_sounds: bool = field(default=False, metadata=LATER)
+    read_cut: bool = field(default=False, metadata=LATER)
     floor_every: int = field(default=1, metadata=LATER)
     eagerness: float = field(default=0.0, metadata=LATER)
 
@@ -90,7 +94,8 @@ class StepOutput:
 
 class DuplexModel(nn.Module):
     """Ears, mind and mouth. State: `mel` (of room and own voice), `encoder`, `mind`, `mouth`, and of each row `own`
-    (B, 1280) its last output, `fed` (B,) the token fed back, `speaking` (B,) bool, `caption` (B,) last caption id on
+    (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece fed with a `<cut_j>`
+    (`<think>` for none), `speaking` (B,) bool, `caption` (B,) last caption id on
     the best path, `seed` (B,) int64 of its own random numbers.
     """
 
@@ -132,6 +137,10 @@ class DuplexModel(nn.Module):
             if self.encoder.sounds is None:
                 raise ValueError("read_sounds: these ears have no head for sounds")
             self.sound_reader = SoundReader(config.encoder.sounds, width)
+        self.cut_in = None
+        if config.read_cut:
+            self.cut_in = nn.Linear(width, width, bias=False)
+            nn.init.zeros_(self.cut_in.weight)  # whoever learned without it goes on as before
         self._fresh: State | None = None
 
     # ---- shared arithmetic ---------------------------------------------------------------------------------------
@@ -154,11 +163,18 @@ class DuplexModel(nn.Module):
         own = self.own_in(blocks) if self.config.own_stream else room.new_zeros(*blocks.shape[:2], room.shape[2])
         return room, own
 
-    def think_of(self, fed_BT: Tensor, backlog_BT: Tensor) -> Tensor:
-        """Embeddings of the token fed back and of the queue, (B, T, D)."""
+    def think_of(self, fed_BT: Tensor, backlog_BT: Tensor, cut_BT: Tensor | None = None) -> Tensor:
+        """Embeddings of the token fed back and of the queue, (B, T, D).
+
+        Args:
+            cut_BT: pieces fed with `<cut_j>`, `<think>` in every other block; as `cut_pieces` finds them if not given.
+        """
         token = self.token_in(self.mouth.drive(fed_BT))
         if self.config.thinking == "implicit":
             token = token * (fed_BT != THINK)[..., None]
+        if self.cut_in is not None:
+            cut = cut_pieces(fed_BT, backlog_BT) if cut_BT is None else cut_BT
+            token = token + self.cut_in(self.mouth.drive(cut)) * (cut != THINK)[..., None]
         return token + self.backlog(backlog_BT)
 
     def arrange(self, ears: Tensor, own: Tensor, token: Tensor) -> Tensor:
@@ -208,7 +224,8 @@ class DuplexModel(nn.Module):
     def init_state(self, num_rows: int) -> State:
         """Rows that have heard nothing and hold no floor."""
         device = self.backlog.weight.device
-        integers = {k: torch.zeros(num_rows, dtype=torch.int64, device=device) for k in ("fed", "caption", "seed")}
+        integers = {name: torch.zeros(num_rows, dtype=torch.int64, device=device)
+                    for name in ("fed", "cut", "caption", "seed")}
         return {"mel": self.features.init_state(num_rows, 2), "encoder": self.encoder.init_state(num_rows),
                 "mind": self.mind.init_state(num_rows), "mouth": self.mouth.init_state(num_rows), **integers,
                 "own": self.backlog.weight.new_zeros(num_rows, self.timebase.block_samples),
@@ -230,11 +247,12 @@ class DuplexModel(nn.Module):
         synthesizer, queue = self.mouth.synthesizer, state["mouth"]["queue"]
         waiting, sounding = synthesizer.waiting(queue), synthesizer.sounding(queue)
         backlog = waiting + (MAX_WAITING + 1) * sounding
-        x = self.arrange(ears, own, self.think_of(state["fed"][:, None], backlog[:, None]))
+        x = self.arrange(ears, own, self.think_of(state["fed"][:, None], backlog[:, None], state["cut"][:, None]))
         hidden = self.mind.step(x, state["mind"], active)[:, -1]
         token = self._choose(self.mind.logits(hidden), state, waiting, active)
         started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
         cut = ended & (sounding | (waiting > 0)) & active
+        write(state["cut"], torch.where(cut, synthesizer.unfinished(queue), THINK), active)
         # every reply starts from silence, as in its lessons: the queue is empty here and the last sound has rung off
         reset_rows(state["mouth"], self._fresh_mouth(), started & active)
         synthesizer.push(queue, token, self.mouth.drive(token, hidden), piece & active)
@@ -303,6 +321,22 @@ class DuplexModel(nn.Module):
         if self.vocabulary is not None:
             return self.vocabulary.decode(ids)
         return caption_text([i for i in ids if i > 0])
+
+
+def cut_pieces(fed_BT: Tensor, backlog_BT: Tensor) -> Tensor:
+    """The piece at which the agent was cut, in each block whose token is `<cut_j>`, `<think>` in every other, (B, T).
+
+    Of the pieces before, the last j waited, and one sounded before those if the queue says so: the first of all these.
+
+    Rows may begin in the middle of a conversation; of what was said before nothing is known.
+    """
+    piece, cut = fed_BT >= FIRST_PIECE, (fed_BT >= CUT_0) & (fed_BT <= CUT_2)
+    count = piece.cumsum(1)
+    said = torch.full_like(fed_BT, THINK).scatter_reduce(1, (count - 1).clamp(min=0), fed_BT * piece, "amax")
+    sounding = F.pad(backlog_BT[:, :-1] > MAX_WAITING, (1, 0))  # as the block before began, in which it was cut
+    index = count - (fed_BT - CUT_0) - sounding.long()
+    found = said.gather(1, index.clamp(0, fed_BT.shape[1] - 1))
+    return torch.where(cut & (index >= 0) & (index < count), found, THINK)
 
 
 def _mix(x: Tensor) -> Tensor:

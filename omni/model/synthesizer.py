@@ -158,6 +158,12 @@ class Synthesizer(nn.Module):
         """Whether a piece sounds now, (B,) bool."""
         return state["token"][:, CURRENT] >= 0
 
+    @staticmethod
+    def unfinished(state: State) -> Tensor:
+        """The piece that sounds now, or the first that waits, (B,); below 0 if there is none."""
+        current, following = state["token"][:, CURRENT], state["token"][:, NEXT]
+        return torch.where(current >= 0, current, following)
+
     def push(self, state: State, token_B: Tensor, drive_BD: Tensor, rows: Tensor) -> None:
         """Append one piece in the rows of the mask, which the grammar has made sure have room."""
         place = NEXT + (state["token"][:, NEXT] >= 0).long()

@@ -17,7 +17,7 @@ from omni.model.duplex import DuplexModel
 from omni.model.tokens import Pieces
 from omni.model.weights import load_model
 
-TABLE, SOUNDS = "model.reader.table", "model.sound_reader.table"
+TABLE, SOUNDS, CUT = "model.reader.table", "model.sound_reader.table", "model.cut_in.weight"
 EMBEDDING = "mouth.embedding.weight"  # what pieces are, to the mind and to the mouth
 
 
@@ -93,8 +93,10 @@ def take_all(lesson: nn.Module, folder: Path, leave: tuple[str, ...]) -> None:
     else:
         known = load_file(folder / "model.safetensors")
     known = bring_table(known, folder, lesson.model)
-    if (sounds := lesson.model.sound_reader) is not None and SOUNDS not in known:
-        known = {**known, SOUNDS: sounds.table.detach().clone()}  # zeros: it goes on as it was, and learns to
+    for name, part in ((SOUNDS, lesson.model.sound_reader), (CUT, lesson.model.cut_in)):
+        if part is not None and name not in known:
+            zeros = next(part.parameters()).detach().clone()  # it goes on as it was, and learns to read them
+            known = {**known, name: zeros}
     missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(leave)}, strict=False)
     for name in (*(n for n in missing if not n.startswith(leave)), *extra):
         raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")

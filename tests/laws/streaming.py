@@ -262,6 +262,7 @@ MODULES = {
     "Mouth": lambda: Voice(tiny.steady(tiny.randomise(Mouth(tiny.MOUTH, 40)))),
     "DuplexModel, summed": lambda: Whole(tiny.duplex("summed", seed=3), units=16),
     "DuplexModel, interleaved": lambda: Whole(tiny.duplex("interleaved", seed=3, pinned=2), units=16),
+    "DuplexModel, told where it was cut": lambda: Whole(tiny.duplex(seed=3, switches={"read_cut": True}), units=16),
     "DuplexModel, drawn tokens": lambda: Whole(tiny.duplex("summed", temperature=1.0, seed=25), units=16),
 }
 

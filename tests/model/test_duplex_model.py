@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from omni.base.config import build, data_path, load, to_plain
-from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.duplex import DuplexConfig, DuplexModel, cut_pieces
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.mouth import RAMP
 from omni.model.synthesizer import Synthesizer
@@ -22,10 +22,10 @@ def _follow(model: DuplexModel, script: list[int], room: torch.Tensor | None = N
         wanted[token] = 100.0
         model.mind.logits = lambda hidden, w=wanted: w.expand(*hidden.shape[:-1], -1)
         queue = state["mouth"]["queue"]
-        befores.append({"fed": int(state["fed"]), "waiting": int(Synthesizer.waiting(queue)),
+        befores.append({"fed": int(state["fed"]), "cut": int(state["cut"]), "waiting": int(Synthesizer.waiting(queue)),
                         "sounding": bool(Synthesizer.sounding(queue)), "own": state["own"].clone()})
         outputs.append(model.step(torch.zeros(1, 1280) if room is None else room[at], ZERO, ON, state))
-    befores.append({"fed": int(state["fed"])})
+    befores.append({"fed": int(state["fed"]), "cut": int(state["cut"])})
     return outputs, befores
 
 
@@ -61,6 +61,10 @@ def test_a_reply_that_is_cut(model, length):
     assert before["sounding"] or before["waiting"], "nothing to cut"
     assert int(last.stopped) == 2 and int(last.tail) == RAMP and int(last.unheard) == before["waiting"]
     assert befores[length + 2]["fed"] == CUT_0 + before["waiting"]
+    fed = torch.tensor([[b["fed"] for b in befores[:-1]]])
+    backlog = torch.tensor([[b["waiting"] + 3 * b["sounding"] for b in befores[:-1]]])
+    found = cut_pieces(fed, backlog)[0].tolist()
+    assert found == [b["cut"] for b in befores[:-1]] and found[length + 2] >= FIRST_PIECE
     begun = [int(t) for o in outputs for t in o.begun_token[0] if t >= 0]
     emitted = [t for t in spoken if t >= FIRST_PIECE]
     assert len(begun) + before["waiting"] == len(emitted) and begun == emitted[:len(begun)]

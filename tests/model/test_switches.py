@@ -12,12 +12,12 @@ from omni.base.errors import WeightsError
 from omni.model import weights
 from omni.model.captions import Vocabulary
 from omni.model.connector import PieceReader
-from omni.model.duplex import DuplexConfig, DuplexModel
+from omni.model.duplex import DuplexConfig, DuplexModel, cut_pieces
 from omni.model.tokens import CUT_1, END_SPEAK, START_SPEAK, THINK, Pieces
 
 BLOCKS = 6
 SWITCHES = {"thinking": "implicit", "own_stream": False, "read_pieces": True, "read_sounds": True,
-            "floor_every": 2}
+            "read_cut": True, "floor_every": 2}
 ON = torch.ones(1, dtype=torch.bool)
 
 
@@ -31,7 +31,7 @@ def test_at_their_defaults_the_configuration_is_the_one_of_before():
     """Results name a model by the hash of its configuration, and runs go on where theirs is the same."""
     shipped = load(DuplexConfig, weights.folder_of("tiny") / "config.yaml")
     assert {"read_pieces", "read_sounds"} <= to_plain(shipped).keys() and "thinking" not in to_plain(shipped)
-    config = dataclasses.replace(shipped, read_pieces=False, read_sounds=False)
+    config = dataclasses.replace(shipped, read_pieces=False, read_sounds=False, read_cut=False)
     assert not {*SWITCHES, "eagerness"} & to_plain(config).keys()
     told = dataclasses.replace(config, thinking="implicit", own_stream=False)
     assert build(DuplexConfig, to_plain(told)) == told and to_plain(told)["own_stream"] is False
@@ -111,6 +111,24 @@ def test_the_mind_reads_what_the_head_for_sounds_says_and_teaches_it_nothing():
         torch.testing.assert_close(model(*_inputs())[0], plain(*_inputs())[0])
     with pytest.raises(ValueError, match="no head for sounds"):
         tiny.duplex(switches={"read_sounds": True})
+
+
+@torch.no_grad()
+def test_the_mind_is_told_the_piece_at_which_it_was_cut():
+    fed = torch.tensor([[CUT_1, 20, THINK, 21, 22, CUT_1, THINK, 23, CUT_1 - 1, 24, END_SPEAK, CUT_1 + 1]])
+    backlog = torch.tensor([[1, 0, 1, 1, 5, 0, 0, 3, 0, 0, 0, 0]])
+    assert cut_pieces(fed, backlog).tolist() == [[THINK] * 5 + [21] + [THINK] * 2 + [23] + [THINK] * 2 + [23]]
+    backlog[0, 4] = 1   # nothing sounds: what waits is next
+    assert cut_pieces(fed, backlog)[0, 5] == 22
+    plain, model = tiny.duplex(), tiny.duplex(switches={"read_cut": True})
+    model.load_state_dict(plain.state_dict(), strict=False)
+    torch.nn.init.zeros_(model.cut_in.weight)
+    assert torch.equal(model.think_of(fed, backlog), plain.think_of(fed, backlog))
+    torch.nn.init.orthogonal_(model.cut_in.weight)
+    moved = (model.think_of(fed, backlog) != plain.think_of(fed, backlog)).any(-1)
+    assert moved.nonzero()[:, 1].tolist() == [5, 8, 11]
+    fresh = DuplexModel(model.config, model.pieces, model.vocabulary)
+    assert not fresh.cut_in.weight.any(), "whoever learned without it goes on as before"
 
 
 @torch.no_grad()

@@ -373,6 +373,14 @@ def test_a_mind_that_read_no_captions_learns_to_without_forgetting(room, tmp_pat
     assert room(ears="plain", model=_switched(read_pieces=True), out="deaf") == 2
 
 
+def test_a_mind_that_was_not_told_where_it_was_cut_learns_to_without_forgetting(room, tmp_path):
+    assert room() == 0
+    assert room(ears=None, words=None, init="run", out="told", model=_switched(read_cut=True)) == 0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "told"))
+    assert not second["model.cut_in.weight"].any() and all(torch.equal(second[n], first[n]) for n in first)
+    assert load_model(tmp_path / "told" / "weights").config.read_cut
+
+
 def test_a_mind_that_read_no_sounds_learns_to_without_forgetting(room, tmp_path, capsys):
     assert room() == 0
     assert room(ears=None, words=None, init="run", out="reads", model=_switched(read_sounds=True)) == 0
