@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,9 @@ class TextConversations(Numbered):
     The first `drills` rows of every batch are drills at `pace` times the speed of speech: a row of 20 s then holds
     eight exchanges in place of two, and saying back what was heard is learned from exchanges, not from silence. The
     last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of
-    20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with. The first `quizzes`
+    20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with, at `broken_pace`: at
+    four times the speed of speech most pieces have sounded before the next one comes, and nothing that was said is
+    unheard at a cut, as something always is in use. The first `quizzes`
     drills have more of what is known by heart, and the `copies` after those are strings and orders to say back. In
     the `interrupted` rows after the drills the agent is mostly asked for long speech, and mostly talked into.
 
@@ -133,8 +136,8 @@ class TextConversations(Numbered):
                  captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
                  interrupted: int = 0, recitals: int = 0, quizzes: int = 0, broken: int = 0,
                  pauses: float | None = None, long_share: float = 0.0, long_blocks: int = 1_024,
-                 floor_every: int = 1, copies: int = 0):
-        self.floor_every, self.copies = floor_every, copies
+                 floor_every: int = 1, copies: int = 0, broken_pace: float | None = None):
+        self.floor_every, self.copies, self.broken_pace = floor_every, copies, broken_pace
         self.interrupted, self.recitals = interrupted, recitals
         self.quizzes, self.broken, self.pauses = quizzes, broken, pauses
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -151,6 +154,10 @@ class TextConversations(Numbered):
         drills = [QUIZ if row < self.quizzes else COPY if row < self.quizzes + self.copies else
                   LISTENING if self.sounds and row % 2 else DRILL for row in range(plain)]
         drills += [BROKEN] * self.broken + [RECITAL] * self.recitals
+        told = [(fast, hasty, manners) for manners in drills]
+        if pace := self.broken_pace:
+            slower = TextSource(pace, self.sounds, self.pauses), TextSpeaker(pieces, pace), replace(BROKEN, haste=pace)
+            told = [slower if lesson[2] is BROKEN else lesson for lesson in told]
 
         def make(rng: random.Random):
             rows, long = [], self.long_share > 0 and rng.random() < self.long_share
@@ -158,7 +165,7 @@ class TextConversations(Numbered):
                 if long:
                     talk = conversations.build(rng, self.long_blocks, fast, hasty, REMEMBER, self.floor_every)
                 elif row < self.drills:
-                    talk = conversations.build(rng, self.num_blocks, fast, hasty, drills[row], self.floor_every)
+                    talk = conversations.build(rng, self.num_blocks, *told[row], self.floor_every)
                 else:
                     manners = INTERRUPTS if row < self.drills + self.interrupted else TALK
                     talk = conversations.build(rng, self.num_blocks, source, speaker, manners, self.floor_every)

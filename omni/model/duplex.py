@@ -16,19 +16,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omni.base.config import LATER
 from omni.base.timebase import Timebase
 from omni.model.captions import Vocabulary
 from omni.model.connector import PieceReader, SoundReader
+from omni.model.cuts import cut_pieces, first_word
 from omni.model.ears import EarsConfig, build_connector, build_encoder, embeddings_per_block
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.model.language_model import LanguageModelConfig, RingLanguageModel, build_language_model
 from omni.model.mouth import RAMP, Mouth, MouthConfig
-from omni.model.tokens import CUT_0, CUT_2, END_SPEAK, FIRST_PIECE, MAX_WAITING, START_SPEAK, THINK, Pieces, allowed
+from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, MAX_WAITING, PAUSES, START_SPEAK, THINK, Pieces, allowed
 from omni.nn.state import State, reset_rows, write
 
 NUM_BACKLOGS = 2 * (MAX_WAITING + 1)  # pieces waiting (0 to 2), and whether one sounds
@@ -48,8 +48,8 @@ class DuplexConfig:
         read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
             learn from text in these pieces alone.
         read_sounds: the mind reads what the head for sounds says, so that it can learn to name them from text alone.
-        read_cut: beside `<cut_j>` the mind is given the piece at which it was cut, the first that was not heard to its
-            end: what "go on" begins with.
+        read_cut: beside `<cut_j>` the mind is given the piece at which it was cut: the first that was not heard to its
+            end and is no pause, which is what "go on" begins with.
         floor_every: the floor is taken and given back in every so many-th block of a conversation alone, pieces come as
             before: 2 is the pace of agents with blocks of 160 ms.
         eagerness: added to the logit of `<start_speak>` while listening. Only for evaluation, which draws with it how
@@ -141,6 +141,8 @@ class DuplexModel(nn.Module):
         if config.read_cut:
             self.cut_in = nn.Linear(width, width, bias=False)
             nn.init.zeros_(self.cut_in.weight)  # whoever learned without it goes on as before
+        pauses = [i for i in range(len(pieces)) if pieces.symbol(i) in PAUSES]
+        self.register_buffer("pauses", torch.tensor(pauses), persistent=False)
         self._fresh: State | None = None
 
     # ---- shared arithmetic ---------------------------------------------------------------------------------------
@@ -173,7 +175,7 @@ class DuplexModel(nn.Module):
         if self.config.thinking == "implicit":
             token = token * (fed_BT != THINK)[..., None]
         if self.cut_in is not None:
-            cut = cut_pieces(fed_BT, backlog_BT) if cut_BT is None else cut_BT
+            cut = cut_pieces(fed_BT, backlog_BT, self.pauses) if cut_BT is None else cut_BT
             token = token + self.cut_in(self.mouth.drive(cut)) * (cut != THINK)[..., None]
         return token + self.backlog(backlog_BT)
 
@@ -252,7 +254,7 @@ class DuplexModel(nn.Module):
         token = self._choose(self.mind.logits(hidden), state, waiting, active)
         started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
         cut = ended & (sounding | (waiting > 0)) & active
-        write(state["cut"], torch.where(cut, synthesizer.unfinished(queue), THINK), active)
+        write(state["cut"], first_word(synthesizer.unfinished(queue), self.pauses) * cut, active)
         # every reply starts from silence, as in its lessons: the queue is empty here and the last sound has rung off
         reset_rows(state["mouth"], self._fresh_mouth(), started & active)
         synthesizer.push(queue, token, self.mouth.drive(token, hidden), piece & active)
@@ -321,22 +323,6 @@ class DuplexModel(nn.Module):
         if self.vocabulary is not None:
             return self.vocabulary.decode(ids)
         return caption_text([i for i in ids if i > 0])
-
-
-def cut_pieces(fed_BT: Tensor, backlog_BT: Tensor) -> Tensor:
-    """The piece at which the agent was cut, in each block whose token is `<cut_j>`, `<think>` in every other, (B, T).
-
-    Of the pieces before, the last j waited, and one sounded before those if the queue says so: the first of all these.
-
-    Rows may begin in the middle of a conversation; of what was said before nothing is known.
-    """
-    piece, cut = fed_BT >= FIRST_PIECE, (fed_BT >= CUT_0) & (fed_BT <= CUT_2)
-    count = piece.cumsum(1)
-    said = torch.full_like(fed_BT, THINK).scatter_reduce(1, (count - 1).clamp(min=0), fed_BT * piece, "amax")
-    sounding = F.pad(backlog_BT[:, :-1] > MAX_WAITING, (1, 0))  # as the block before began, in which it was cut
-    index = count - (fed_BT - CUT_0) - sounding.long()
-    found = said.gather(1, index.clamp(0, fed_BT.shape[1] - 1))
-    return torch.where(cut & (index >= 0) & (index < count), found, THINK)
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -160,9 +160,8 @@ class Synthesizer(nn.Module):
 
     @staticmethod
     def unfinished(state: State) -> Tensor:
-        """The piece that sounds now, or the first that waits, (B,); below 0 if there is none."""
-        current, following = state["token"][:, CURRENT], state["token"][:, NEXT]
-        return torch.where(current >= 0, current, following)
+        """The piece that sounds now and those that wait, (B, 3), each below 0 where there is none."""
+        return state["token"][:, CURRENT:]
 
     def push(self, state: State, token_B: Tensor, drive_BD: Tensor, rows: Tensor) -> None:
         """Append one piece in the rows of the mask, which the grammar has made sure have room."""

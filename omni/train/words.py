@@ -64,8 +64,8 @@ class TextLessons:
         blocks, batch, drills, pace: of such a batch, as of `WordsStage`.
         interrupted: how many of the rows after the drills are long speech that is talked into.
         recitals: how many of the drills are mostly long speech, to its end; broken: how many have it cut short, and
-            gone on with; quizzes: how many have more of what is known by heart; copies: how many are mostly strings
-            and orders to say back.
+            gone on with, `broken_pace` times as fast as speech (None: `pace`); quizzes: how many have more of what is
+            known by heart; copies: how many are mostly strings and orders to say back.
         pauses: share of what is asked in drills that has a pause in which people think.
         long_share, long_blocks: share of these batches with fewer and longer rows, to remember in.
     """
@@ -78,6 +78,7 @@ class TextLessons:
     interrupted: int = field(default=0, metadata=LATER)
     recitals: int = field(default=0, metadata=LATER)
     broken: int = field(default=0, metadata=LATER)
+    broken_pace: float | None = field(default=None, metadata=LATER)
     quizzes: int = field(default=0, metadata=LATER)
     copies: int = field(default=0, metadata=LATER)
     pauses: float = field(default=0.0, metadata=LATER)
@@ -87,6 +88,8 @@ class TextLessons:
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
             raise ValueError(f"share is at least 0 and below 1, not {self.share}")
+        if self.broken_pace is not None and self.broken_pace <= 0:
+            raise ValueError(f"broken_pace must be positive, not {self.broken_pace}")
         for name in ("pauses", "long_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")

@@ -21,6 +21,7 @@ from omni.data.speaker import TextSpeaker
 from omni.data.streams import TextConversations, caption_spans, characters, grid, mix, silences, sounds_told
 from omni.data.user import BROKEN, COPY, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER, TALK
 from omni.evaluate.scenario import normal
+from omni.model.cuts import cut_pieces
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
@@ -384,6 +385,32 @@ def test_rows_of_copies_are_mostly_strings_and_orders_to_say_back(monkeypatch):
     skills_asked = [turn.heard.line.ask.skill for turn in _asked(COPY, 256, 8)]
     assert skills_asked.count("readback") > 0.4 * len(skills_asked) > 20
     assert skills_asked.count("orders") > 0.3 * len(skills_asked)
+
+
+def test_what_is_gone_on_with_begins_with_the_word_that_the_mind_is_told():
+    """At twice the speed of speech something is unheard at a cut, as it is in use."""
+    source, speaker, pauses = TextSource(2.0), TextSpeaker(PIECES, 2.0), [PIECES.encode(p)[0] for p in (",", ".", "?")]
+    found = []
+    for seed in range(20):
+        talk = build(random.Random(seed), 400, source, speaker, replace(BROKEN, haste=2.0))
+        told = grid(talk)
+        cuts = cut_pieces(told["fed"][None], told["backlog"][None], torch.tensor(pauses))[0].numpy()
+        for turn in talk.turns:
+            if turn.heard.line.ask.kind == "go on" and turn.started is not None and turn.started < 398:
+                said = talk.target[turn.started + 1:]
+                word, cut = said[said >= FIRST_PIECE][:1], cuts[:turn.started]
+                found.append((cut[cut > 0][-1:].tolist(), word.tolist()))
+    assert len(found) > 10 and all(cut == word for cut, word in found)
+
+
+def test_rows_that_are_cut_short_have_a_speed_of_their_own(monkeypatch):
+    paces, plain = [], streams.conversations.build
+    monkeypatch.setattr(streams.conversations, "build", lambda rng, blocks, source, speaker, manner, every: (
+        paces.append((speaker.pace, manner.haste, manner.resumes)) or plain(
+            rng, blocks, source, speaker, manner, every)))
+    for batch, told in ((3, {"drills": 2, "broken_pace": 2.0}), (1, {"drills": 1})):
+        TextConversations(list(PIECES.words), 100, batch, 3, broken=1, pace=4.0, **told).open()(random.Random(0))
+    assert paces == [(4.0, 1.0, 0.5), (2.0, 2.0, BROKEN.resumes), (1.0, 1.0, 0.5), (4.0, 4.0, BROKEN.resumes)]
 
 
 @pytest.mark.parametrize(("pace", "pauses", "some"), [(4.0, None, False), (4.0, 1.0, True), (1.0, None, True)])

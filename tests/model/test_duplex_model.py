@@ -5,7 +5,8 @@ import tiny
 import torch
 
 from omni.base.config import build, data_path, load, to_plain
-from omni.model.duplex import DuplexConfig, DuplexModel, cut_pieces
+from omni.model.cuts import cut_pieces
+from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.mouth import RAMP
 from omni.model.synthesizer import Synthesizer
@@ -63,7 +64,7 @@ def test_a_reply_that_is_cut(model, length):
     assert befores[length + 2]["fed"] == CUT_0 + before["waiting"]
     fed = torch.tensor([[b["fed"] for b in befores[:-1]]])
     backlog = torch.tensor([[b["waiting"] + 3 * b["sounding"] for b in befores[:-1]]])
-    found = cut_pieces(fed, backlog)[0].tolist()
+    found = cut_pieces(fed, backlog, model.pauses)[0].tolist()
     assert found == [b["cut"] for b in befores[:-1]] and found[length + 2] >= FIRST_PIECE
     begun = [int(t) for o in outputs for t in o.begun_token[0] if t >= 0]
     emitted = [t for t in spoken if t >= FIRST_PIECE]

@@ -12,7 +12,8 @@ from omni.base.errors import WeightsError
 from omni.model import weights
 from omni.model.captions import Vocabulary
 from omni.model.connector import PieceReader
-from omni.model.duplex import DuplexConfig, DuplexModel, cut_pieces
+from omni.model.cuts import cut_pieces
+from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import CUT_1, END_SPEAK, START_SPEAK, THINK, Pieces
 
 BLOCKS = 6
@@ -117,9 +118,14 @@ def test_the_mind_reads_what_the_head_for_sounds_says_and_teaches_it_nothing():
 def test_the_mind_is_told_the_piece_at_which_it_was_cut():
     fed = torch.tensor([[CUT_1, 20, THINK, 21, 22, CUT_1, THINK, 23, CUT_1 - 1, 24, END_SPEAK, CUT_1 + 1]])
     backlog = torch.tensor([[1, 0, 1, 1, 5, 0, 0, 3, 0, 0, 0, 0]])
-    assert cut_pieces(fed, backlog).tolist() == [[THINK] * 5 + [21] + [THINK] * 2 + [23] + [THINK] * 2 + [23]]
+
+    def found(*pauses: int) -> list[int]:
+        return cut_pieces(fed, backlog, torch.tensor(pauses, dtype=torch.int64))[0].tolist()
+
+    assert found() == [THINK] * 5 + [21] + [THINK] * 2 + [23] + [THINK] * 2 + [23]
+    assert found(21, 23) == [THINK] * 5 + [22] + [THINK] * 5 + [24], "what goes on begins with a word"
     backlog[0, 4] = 1   # nothing sounds: what waits is next
-    assert cut_pieces(fed, backlog)[0, 5] == 22
+    assert found()[5] == 22
     plain, model = tiny.duplex(), tiny.duplex(switches={"read_cut": True})
     model.load_state_dict(plain.state_dict(), strict=False)
     torch.nn.init.zeros_(model.cut_in.weight)
