@@ -123,9 +123,9 @@ class TextConversations(Numbered):
     last `recitals` of them are long speech every other time: at the speed of speech a story takes 35 s, and a row of
     20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with, at `broken_pace`: at
     four times the speed of speech most pieces have sounded before the next one comes, and nothing that was said is
-    unheard at a cut, as something always is in use. The first `quizzes`
-    drills have more of what is known by heart, and the `copies` after those are strings and orders to say back. In
-    the `interrupted` rows after the drills the agent is mostly asked for long speech, and mostly talked into.
+    unheard at a cut, as something always is in use. The first `quizzes` drills have more of what is known by heart, and
+    the `copies` after those are strings and orders to say back. In the `interrupted` rows after the drills the agent is
+    mostly asked for long speech, and mostly talked into.
 
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
     all of them drills that ask for what was told before. `pauses`: see `TextSource`, of the drills. `floor_every`: see
@@ -149,23 +149,23 @@ class TextConversations(Numbered):
         pieces, source = Pieces(self.words), TextSource(sounds=self.sounds)
         speller = Speller(self.captions, pieces) if self.captions else None
         speaker = TextSpeaker(pieces)
-        fast, hasty = TextSource(self.pace, self.sounds, self.pauses), TextSpeaker(pieces, self.pace)
+        fast = TextSource(self.pace, self.sounds, self.pauses), TextSpeaker(pieces, self.pace)
+        slow, haste = fast, BROKEN.haste
+        if self.broken_pace is not None:
+            slow = TextSource(self.broken_pace, self.sounds, self.pauses), TextSpeaker(pieces, self.broken_pace)
+            haste = self.broken_pace
         plain = self.drills - self.recitals - self.broken
-        drills = [QUIZ if row < self.quizzes else COPY if row < self.quizzes + self.copies else
-                  LISTENING if self.sounds and row % 2 else DRILL for row in range(plain)]
-        drills += [BROKEN] * self.broken + [RECITAL] * self.recitals
-        told = [(fast, hasty, manners) for manners in drills]
-        if pace := self.broken_pace:
-            slower = TextSource(pace, self.sounds, self.pauses), TextSpeaker(pieces, pace), replace(BROKEN, haste=pace)
-            told = [slower if lesson[2] is BROKEN else lesson for lesson in told]
+        drills = [(*fast, QUIZ if row < self.quizzes else COPY if row < self.quizzes + self.copies else
+                   LISTENING if self.sounds and row % 2 else DRILL) for row in range(plain)]
+        drills += [(*slow, replace(BROKEN, haste=haste))] * self.broken + [(*fast, RECITAL)] * self.recitals
 
         def make(rng: random.Random):
             rows, long = [], self.long_share > 0 and rng.random() < self.long_share
             for row in range(max(self.batch * self.num_blocks // self.long_blocks, 1) if long else self.batch):
                 if long:
-                    talk = conversations.build(rng, self.long_blocks, fast, hasty, REMEMBER, self.floor_every)
+                    talk = conversations.build(rng, self.long_blocks, *fast, REMEMBER, self.floor_every)
                 elif row < self.drills:
-                    talk = conversations.build(rng, self.num_blocks, *told[row], self.floor_every)
+                    talk = conversations.build(rng, self.num_blocks, *drills[row], self.floor_every)
                 else:
                     manners = INTERRUPTS if row < self.drills + self.interrupted else TALK
                     talk = conversations.build(rng, self.num_blocks, source, speaker, manners, self.floor_every)

@@ -95,8 +95,8 @@ class StepOutput:
 class DuplexModel(nn.Module):
     """Ears, mind and mouth. State: `mel` (of room and own voice), `encoder`, `mind`, `mouth`, and of each row `own`
     (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece fed with a `<cut_j>`
-    (`<think>` for none), `speaking` (B,) bool, `caption` (B,) last caption id on
-    the best path, `seed` (B,) int64 of its own random numbers.
+    (`<think>` for none), `speaking` (B,) bool, `caption` (B,) last caption id on the best path, `seed` (B,) int64 of
+    its own random numbers.
     """
 
     def __init__(self, config: DuplexConfig, pieces: Pieces, vocabulary: Vocabulary | None = None):
