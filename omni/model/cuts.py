@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from omni.model.tokens import CUT_0, CUT_2, FIRST_PIECE, MAX_WAITING, THINK
+from omni.model.tokens import CUT_0, CUT_2, END_SPEAK, FIRST_PIECE, MAX_WAITING, THINK
 
 
-def cut_pieces(fed_BT: Tensor, backlog_BT: Tensor, pauses: Tensor) -> Tensor:
-    """The piece at which the agent was cut, in each block whose token is `<cut_j>`, `<think>` in every other, (B, T).
+def last_cut(fed_BT: Tensor, backlog_BT: Tensor, pauses: Tensor) -> Tensor:
+    """The piece at which the last reply was cut, (B, T), from the block with its `<cut_j>` on; `<think>` before a first
+    reply has ended, and where the last one came to its end.
 
-    Of the pieces before, the last j waited, and one sounded before those if the queue says so: the first of all these
-    that is no pause; `<think>` if there is none. Rows may begin in the middle of a conversation; of what was said
+    Of the pieces of a reply, the last j waited, and one sounded before those if the queue says so: the first of all
+    these that is no pause; `<think>` if there is none. Rows may begin in the middle of a conversation; of what was said
     before nothing is known.
 
     Args:
@@ -23,7 +24,7 @@ def cut_pieces(fed_BT: Tensor, backlog_BT: Tensor, pauses: Tensor) -> Tensor:
         pauses: (N,) ids of the pieces that are pauses.
     """
     blocks = fed_BT.shape[1]
-    piece, cut = fed_BT >= FIRST_PIECE, (fed_BT >= CUT_0) & (fed_BT <= CUT_2)
+    piece, cut = fed_BT >= FIRST_PIECE, is_cut(fed_BT)
     count = piece.cumsum(1)
     none = torch.full_like(fed_BT, -1)
     said = none.scatter_reduce(1, (count - 1).clamp(min=0), torch.where(piece, fed_BT, none), "amax")
@@ -32,7 +33,15 @@ def cut_pieces(fed_BT: Tensor, backlog_BT: Tensor, pauses: Tensor) -> Tensor:
     index = (count - unheard)[..., None] + torch.arange(MAX_WAITING + 1, device=fed_BT.device)
     found = said[:, None].expand(-1, blocks, -1).gather(2, index.clamp(0, blocks - 1))
     known = cut[..., None] & (index[..., :1] >= 0) & (index < count[..., None])
-    return first_word(torch.where(known, found, -1), pauses)
+    word = first_word(torch.where(known, found, -1), pauses)
+    block = torch.arange(blocks, device=fed_BT.device).expand_as(fed_BT)
+    ended = torch.where(cut | (fed_BT == END_SPEAK), block, -1).cummax(1).values
+    return torch.where(ended >= 0, word.gather(1, ended.clamp(min=0)), THINK)
+
+
+def is_cut(token: Tensor) -> Tensor:
+    """Whether a token is a `<cut_j>`, bool of its shape."""
+    return (token >= CUT_0) & (token <= CUT_2)
 
 
 def first_word(token: Tensor, pauses: Tensor) -> Tensor:

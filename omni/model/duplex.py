@@ -22,7 +22,7 @@ from omni.base.config import LATER
 from omni.base.timebase import Timebase
 from omni.model.captions import Vocabulary
 from omni.model.connector import PieceReader, SoundReader
-from omni.model.cuts import cut_pieces, first_word
+from omni.model.cuts import first_word, is_cut, last_cut
 from omni.model.ears import EarsConfig, build_connector, build_encoder, embeddings_per_block
 from omni.model.encoder import EncoderConfig, caption_text
 from omni.model.features import EAR_FLOOR, LogMel
@@ -48,8 +48,8 @@ class DuplexConfig:
         read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
             learn from text in these pieces alone.
         read_sounds: the mind reads what the head for sounds says, so that it can learn to name them from text alone.
-        read_cut: beside `<cut_j>` the mind is given the piece at which it was cut: the first that was not heard to its
-            end and is no pause, which is what "go on" begins with.
+        read_cut: beside `<cut_j>`, and beside the next `<start_speak>`, the mind has the piece at which it was cut:
+            the first that was not heard to its end and is no pause, which is what "go on" begins with.
         floor_every: the floor is taken and given back in every so many-th block of a conversation alone, pieces come as
             before: 2 is the pace of agents with blocks of 160 ms.
         eagerness: added to the logit of `<start_speak>` while listening. Only for evaluation, which draws with it how
@@ -94,9 +94,9 @@ class StepOutput:
 
 class DuplexModel(nn.Module):
     """Ears, mind and mouth. State: `mel` (of room and own voice), `encoder`, `mind`, `mouth`, and of each row `own`
-    (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece fed with a `<cut_j>`
-    (`<think>` for none), `speaking` (B,) bool, `caption` (B,) last caption id on the best path, `seed` (B,) int64 of
-    its own random numbers.
+    (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece at which the last
+    reply was cut (`<think>` for none), `speaking` (B,) bool, `caption` (B,) last caption id on the best path, `seed`
+    (B,) int64 of its own random numbers.
     """
 
     def __init__(self, config: DuplexConfig, pieces: Pieces, vocabulary: Vocabulary | None = None):
@@ -169,14 +169,15 @@ class DuplexModel(nn.Module):
         """Embeddings of the token fed back and of the queue, (B, T, D).
 
         Args:
-            cut_BT: pieces fed with `<cut_j>`, `<think>` in every other block; as `cut_pieces` finds them if not given.
+            cut_BT: pieces at which the last reply was cut; as `last_cut` finds them if not given.
         """
         token = self.token_in(self.mouth.drive(fed_BT))
         if self.config.thinking == "implicit":
             token = token * (fed_BT != THINK)[..., None]
         if self.cut_in is not None:
-            cut = cut_pieces(fed_BT, backlog_BT, self.pauses) if cut_BT is None else cut_BT
-            token = token + self.cut_in(self.mouth.drive(cut)) * (cut != THINK)[..., None]
+            cut = last_cut(fed_BT, backlog_BT, self.pauses) if cut_BT is None else cut_BT
+            told = (cut != THINK) & (is_cut(fed_BT) | (fed_BT == START_SPEAK))
+            token = token + self.cut_in(self.mouth.drive(cut)) * told[..., None]
         return token + self.backlog(backlog_BT)
 
     def arrange(self, ears: Tensor, own: Tensor, token: Tensor) -> Tensor:
@@ -254,7 +255,7 @@ class DuplexModel(nn.Module):
         token = self._choose(self.mind.logits(hidden), state, waiting, active)
         started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
         cut = ended & (sounding | (waiting > 0)) & active
-        write(state["cut"], first_word(synthesizer.unfinished(queue), self.pauses) * cut, active)
+        write(state["cut"], first_word(synthesizer.unfinished(queue), self.pauses) * cut, active & ended)
         # every reply starts from silence, as in its lessons: the queue is empty here and the last sound has rung off
         reset_rows(state["mouth"], self._fresh_mouth(), started & active)
         synthesizer.push(queue, token, self.mouth.drive(token, hidden), piece & active)

@@ -20,8 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from omni.model.cuts import is_cut
 from omni.model.duplex import DuplexModel
-from omni.model.tokens import CUT_0, CUT_2, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK
+from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, THINK
 
 KINDS = ("start", "early_start", "end", "early_end")
 
@@ -48,7 +49,7 @@ def has_floor(fed_BT: Tensor) -> Tensor:
 
     Rows may begin in the middle of a conversation: what the floor was then is told by what becomes of it.
     """
-    gave = (fed_BT == END_SPEAK) | ((fed_BT >= CUT_0) & (fed_BT <= CUT_2))
+    gave = (fed_BT == END_SPEAK) | is_cut(fed_BT)
     event = gave | (fed_BT == START_SPEAK)
     index = torch.arange(fed_BT.shape[1], device=fed_BT.device).expand_as(fed_BT)
     last = torch.where(event, index, -1).cummax(1).values

@@ -21,7 +21,7 @@ from omni.data.speaker import TextSpeaker
 from omni.data.streams import TextConversations, caption_spans, characters, grid, mix, silences, sounds_told
 from omni.data.user import BROKEN, COPY, INTERRUPTS, LISTENING, QUIZ, RATE_HZ, RECITAL, REMEMBER, TALK
 from omni.evaluate.scenario import normal
-from omni.model.cuts import cut_pieces
+from omni.model.cuts import last_cut
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.tokens import CUT_0, END_SPEAK, FIRST_PIECE, START_SPEAK, THINK, Pieces, allowed
 
@@ -394,12 +394,11 @@ def test_what_is_gone_on_with_begins_with_the_word_that_the_mind_is_told():
     for seed in range(20):
         talk = build(random.Random(seed), 400, source, speaker, replace(BROKEN, haste=2.0))
         told = grid(talk)
-        cuts = cut_pieces(told["fed"][None], told["backlog"][None], torch.tensor(pauses))[0].numpy()
+        cuts = last_cut(told["fed"][None], told["backlog"][None], torch.tensor(pauses))[0].numpy()
         for turn in talk.turns:
             if turn.heard.line.ask.kind == "go on" and turn.started is not None and turn.started < 398:
                 said = talk.target[turn.started + 1:]
-                word, cut = said[said >= FIRST_PIECE][:1], cuts[:turn.started]
-                found.append((cut[cut > 0][-1:].tolist(), word.tolist()))
+                found.append((cuts[turn.started + 1], said[said >= FIRST_PIECE][0]))
     assert len(found) > 10 and all(cut == word for cut, word in found)
 
 

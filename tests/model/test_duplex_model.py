@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from omni.base.config import build, data_path, load, to_plain
-from omni.model.cuts import cut_pieces
+from omni.model.cuts import last_cut
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.encoder import caption_ids, caption_text
 from omni.model.mouth import RAMP
@@ -56,7 +56,7 @@ def test_a_reply_that_ends_by_itself(model):
 def test_a_reply_that_is_cut(model, length):
     """Whatever waits is unheard and counted; what sounds ends with the ramp; `<cut_j>` is fed back."""
     pieces = [FIRST_PIECE + 20 + i for i in range(length)]
-    outputs, befores = _follow(model, [START_SPEAK, *pieces, END_SPEAK, THINK, THINK])
+    outputs, befores = _follow(model, [START_SPEAK, *pieces, END_SPEAK, THINK, THINK, START_SPEAK, END_SPEAK, THINK])
     spoken = [int(o.token) for o in outputs[1:length + 1]]
     last, before = outputs[length + 1], befores[length + 1]
     assert before["sounding"] or before["waiting"], "nothing to cut"
@@ -64,8 +64,8 @@ def test_a_reply_that_is_cut(model, length):
     assert befores[length + 2]["fed"] == CUT_0 + before["waiting"]
     fed = torch.tensor([[b["fed"] for b in befores[:-1]]])
     backlog = torch.tensor([[b["waiting"] + 3 * b["sounding"] for b in befores[:-1]]])
-    found = cut_pieces(fed, backlog, model.pauses)[0].tolist()
-    assert found == [b["cut"] for b in befores[:-1]] and found[length + 2] >= FIRST_PIECE
+    found = last_cut(fed, backlog, model.pauses)[0].tolist()
+    assert found == [b["cut"] for b in befores[:-1]] and found[length + 2] == found[-2] >= FIRST_PIECE > found[-1]
     begun = [int(t) for o in outputs for t in o.begun_token[0] if t >= 0]
     emitted = [t for t in spoken if t >= FIRST_PIECE]
     assert len(begun) + before["waiting"] == len(emitted) and begun == emitted[:len(begun)]

@@ -12,7 +12,7 @@ from omni.base.errors import WeightsError
 from omni.model import weights
 from omni.model.captions import Vocabulary
 from omni.model.connector import PieceReader
-from omni.model.cuts import cut_pieces
+from omni.model.cuts import last_cut
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import CUT_1, END_SPEAK, START_SPEAK, THINK, Pieces
 
@@ -116,14 +116,15 @@ def test_the_mind_reads_what_the_head_for_sounds_says_and_teaches_it_nothing():
 
 @torch.no_grad()
 def test_the_mind_is_told_the_piece_at_which_it_was_cut():
-    fed = torch.tensor([[CUT_1, 20, THINK, 21, 22, CUT_1, THINK, 23, CUT_1 - 1, 24, END_SPEAK, CUT_1 + 1]])
-    backlog = torch.tensor([[1, 0, 1, 1, 5, 0, 0, 3, 0, 0, 0, 0]])
+    fed = torch.tensor([[CUT_1, 20, THINK, 21, 22, CUT_1, START_SPEAK, 23, CUT_1 - 1, 24, END_SPEAK, START_SPEAK,
+                         CUT_1 + 1]])
+    backlog = torch.tensor([[1, 0, 1, 1, 5, 0, 0, 3, 0, 0, 0, 0, 0]])
 
     def found(*pauses: int) -> list[int]:
-        return cut_pieces(fed, backlog, torch.tensor(pauses, dtype=torch.int64))[0].tolist()
+        return last_cut(fed, backlog, torch.tensor(pauses, dtype=torch.int64))[0].tolist()
 
-    assert found() == [THINK] * 5 + [21] + [THINK] * 2 + [23] + [THINK] * 2 + [23]
-    assert found(21, 23) == [THINK] * 5 + [22] + [THINK] * 5 + [24], "what goes on begins with a word"
+    assert found() == [THINK] * 5 + [21] * 3 + [23] * 2 + [THINK] * 2 + [23]
+    assert found(21, 23) == [THINK] * 5 + [22] * 3 + [THINK] * 4 + [24], "what goes on begins with a word"
     backlog[0, 4] = 1   # nothing sounds: what waits is next
     assert found()[5] == 22
     plain, model = tiny.duplex(), tiny.duplex(switches={"read_cut": True})
@@ -132,7 +133,7 @@ def test_the_mind_is_told_the_piece_at_which_it_was_cut():
     assert torch.equal(model.think_of(fed, backlog), plain.think_of(fed, backlog))
     torch.nn.init.orthogonal_(model.cut_in.weight)
     moved = (model.think_of(fed, backlog) != plain.think_of(fed, backlog)).any(-1)
-    assert moved.nonzero()[:, 1].tolist() == [5, 8, 11]
+    assert moved.nonzero()[:, 1].tolist() == [5, 6, 8, 12], "at the cut, and where it starts to speak after one"
     fresh = DuplexModel(model.config, model.pieces, model.vocabulary)
     assert not fresh.cut_in.weight.any(), "whoever learned without it goes on as before"
 
