@@ -94,9 +94,9 @@ class StepOutput:
 
 class DuplexModel(nn.Module):
     """Ears, mind and mouth. State: `mel` (of room and own voice), `encoder`, `mind`, `mouth`, and of each row `own`
-    (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece at which the last
-    reply was cut (`<think>` for none), `speaking` (B,) bool, `caption` (B,) last caption id on the best path, `seed`
-    (B,) int64 of its own random numbers.
+    (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece at which the last reply was cut
+    (`<think>` for none, and without `read_cut`), `speaking` (B,) bool, `caption` (B,) last caption id on the best path,
+    `seed` (B,) int64 of its own random numbers.
     """
 
     def __init__(self, config: DuplexConfig, pieces: Pieces, vocabulary: Vocabulary | None = None):
@@ -255,7 +255,8 @@ class DuplexModel(nn.Module):
         token = self._choose(self.mind.logits(hidden), state, waiting, active)
         started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
         cut = ended & (sounding | (waiting > 0)) & active
-        write(state["cut"], first_word(synthesizer.unfinished(queue), self.pauses) * cut, active & ended)
+        if self.cut_in is not None:
+            write(state["cut"], first_word(synthesizer.unfinished(queue), self.pauses) * cut, active & ended)
         # every reply starts from silence, as in its lessons: the queue is empty here and the last sound has rung off
         reset_rows(state["mouth"], self._fresh_mouth(), started & active)
         synthesizer.push(queue, token, self.mouth.drive(token, hidden), piece & active)

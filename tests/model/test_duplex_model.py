@@ -30,12 +30,16 @@ def _follow(model: DuplexModel, script: list[int], room: torch.Tensor | None = N
     return outputs, befores
 
 
-@pytest.fixture
-def model() -> DuplexModel:
+def _even(**switches) -> DuplexModel:
     """Every piece sounds for fourteen frames, a block and three quarters."""
-    model = tiny.duplex(restless=False, seed=2)
+    model = tiny.duplex(restless=False, seed=2, switches=switches)
     tiny.even(model.mouth, 14)
     return model
+
+
+@pytest.fixture
+def model() -> DuplexModel:
+    return _even()
 
 
 def test_a_reply_that_ends_by_itself(model):
@@ -53,8 +57,9 @@ def test_a_reply_that_ends_by_itself(model):
 
 
 @pytest.mark.parametrize("length", [2, 3, 4, 5, 6])
-def test_a_reply_that_is_cut(model, length):
+def test_a_reply_that_is_cut(length):
     """Whatever waits is unheard and counted; what sounds ends with the ramp; `<cut_j>` is fed back."""
+    model = _even(read_cut=True)
     pieces = [FIRST_PIECE + 20 + i for i in range(length)]
     outputs, befores = _follow(model, [START_SPEAK, *pieces, END_SPEAK, THINK, THINK, START_SPEAK, END_SPEAK, THINK])
     spoken = [int(o.token) for o in outputs[1:length + 1]]
