@@ -4,7 +4,9 @@ A lesson is a partner (`omni.data.partner`) and an agent that decides what is ri
 serves both kinds of lesson: on text alone (characters at times) and on sound.
 
 Some lessons take the decision late, as a model that hesitated would: until it is taken, every block's target is the
-decision that is due. Otherwise a model that missed the one block it was taught would never find its way back.
+decision that is due. Otherwise a model that missed the one block it was taught would never find its way back. Answers
+begin late in every manner of talk, and by more than any pause inside of a sentence takes: a silence that lasts so long
+is followed by an answer and by nothing else, however much what was said looked like a part.
 """
 
 import random
@@ -18,9 +20,9 @@ from omni.data.speaker import BLOCK, Rendered
 from omni.data.user import DRILL, LISTENING, QUIZ, RATE_HZ, REMEMBER, TALK, Heard, Line, Manners, Source, preview
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 
-LATE_STARTS, LATE_ENDS = 0.2, 0.5  # shares of decisions taken late
+LATE_STARTS, LATE_ENDS = 0.25, 0.5  # shares of decisions taken late; where it is as dense as it goes, of starts alone
 DENSE = (DRILL, LISTENING, QUIZ, REMEMBER)
-LATEST = 16                         # one past the most blocks by which a start is late
+LATEST = 28                         # one past the most blocks by which a start is late
 
 
 class Speaker(Protocol):
@@ -107,7 +109,7 @@ class _Agent:
     """Decides what is due, now and then later than it is due, and plays replies as they were rendered.
 
     Args:
-        late: it decides later at times; early: share of questions into which it begins to answer.
+        late: it ends later at times, as it begins later; early: share of questions into which it begins to answer.
         floor_every: as of `build`.
     """
 
@@ -145,7 +147,7 @@ class _Agent:
         last = self._at == len(self._reply.tokens) - 1
         if right != token:
             assert right == END_SPEAK and partner.unanswered is not None
-            if self._waited(LATE_ENDS, 11, len(self._reply.tokens) - 2 - self._at):
+            if self._waited(LATE_ENDS * self._late, 11, len(self._reply.tokens) - 2 - self._at):
                 token = END_SPEAK
         if token == END_SPEAK:
             self._talk.say(self._first, *((self._reply,) if last else self._reply.cut(self._at)))
@@ -182,7 +184,7 @@ class _Agent:
     def _waited(self, share: float, end: int, limit: int = 1000) -> bool:
         """Whether a decision that is due is taken now: with this chance up to `end` - 1 blocks late."""
         if self._wait is None:
-            late = self._rng.randrange(1, end) if self._late and self._rng.random() < share else 0
+            late = self._rng.randrange(1, end) if self._rng.random() < share else 0
             self._wait = max(min(late, limit), 0)
         self._wait -= 1
         if self._wait >= 0:

@@ -48,6 +48,7 @@ class Speech:
 
 
 _lock = threading.Lock()
+_read = threading.Event()   # phones were asked for since something was last said
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
@@ -103,6 +104,10 @@ class Espeak:
                 raise OmniError(f"espeak-ng has no voice {voice!r}")
             lib.espeak_SetParameter(_RATE, rate, 0)
             lib.espeak_SetParameter(_PITCH, pitch, 0)
+            if _read.is_set():  # after some 25 texts read for their phones, what is said next has no first word event
+                lib.espeak_Synth(b"a", ctypes.c_size_t(2), 0, 1, 0, _UTF8, None, None)
+                self._sound, self._events = [], []
+                _read.clear()
             lib.espeak_Synth(data, ctypes.c_size_t(len(data) + 1), 0, 1, 0, _UTF8, None, None)
             sound, events = self._sound, self._events
         samples = np.concatenate(sound).astype(np.float32) / 32768 if sound else np.zeros(0, np.float32)
@@ -129,6 +134,7 @@ class Espeak:
         with _lock:
             if lib.espeak_SetVoiceByName(voice.encode()):
                 raise OmniError(f"espeak-ng has no voice {voice!r}")
+            _read.set()
             while rest.value:   # a clause a call; then it points to nothing
                 told.append((lib.espeak_TextToPhonemes(ctypes.byref(rest), _UTF8, _IPA) or b"").decode().strip())
         return " ".join(clause for clause in told if clause)

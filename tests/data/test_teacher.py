@@ -181,6 +181,17 @@ def test_piper_reads_the_phones_of_espeak_with_blanks_between():
         Espeak().ipa("a", "no-such")
 
 
+def test_words_have_times_whatever_was_read_for_its_phones_before():
+    """After some 25 texts read for their phones espeak-ng told nothing of the first word that it said next."""
+    speaker = _have(Espeak)
+    alone = speaker.speak("one two three", "en-us")
+    for _ in range(60):
+        speaker.ipa("what is the capital of france and how do you spell it", "en-us")
+    after = speaker.speak("one two three", "en-us")
+    assert [word for word, _, _ in after.words] == ["one", "two", "three"]
+    assert np.allclose([at for _, *at in after.words], [at for _, *at in alone.words], atol=0.005)
+
+
 def test_neural_voices_speak_where_a_bank_asks_for_them_and_never_for_development():
     rng = random.Random(5)
     engines = [_have(lambda: voices.draw_voice(rng, pico=0.3, neural=0.4)).engine for _ in range(400)]
