@@ -28,6 +28,7 @@ from tqdm import tqdm
 from omni.base.config import LATER
 from omni.base.memory import keep_memory
 from omni.train import curves
+from omni.train.muon import Muon
 
 TOGETHER_S = 10.0  # in which signals to several processes are one
 Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
@@ -66,7 +67,7 @@ class LoopConfig:
         seed: of whatever is random in a step.
         optimiser: "adamw", or "muon": the matrices inside of layers (the mind's) and blocks (the ears') turn by
             orthogonal steps (Muon, Jordan et al. 2024, scaled to AdamW's root mean square, so that `lr` means the
-            same); tables, heads and vectors by AdamW.
+            same); tables, heads and vectors by AdamW. On a CPU without `bf16_cpu` in float32 (`omni.train.muon`).
     """
 
     minutes: float = 30.0
@@ -179,8 +180,10 @@ def _optimisers(named: list[tuple[str, nn.Parameter]], config: LoopConfig,
                 for n, p in some]
 
     made: list[torch.optim.Optimizer] = []
-    if turned:
+    if turned and (config.bf16_cpu or config.device.startswith("cuda")):
         made.append(torch.optim.Muon(groups(turned), lr=config.lr, adjust_lr_fn="match_rms_adamw"))
+    elif turned:
+        made.append(Muon(groups(turned), lr=config.lr))
     if others:
         made.append(torch.optim.AdamW(groups(others), lr=config.lr, betas=(0.9, 0.98), eps=1e-8))
     return made
