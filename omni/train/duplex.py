@@ -303,7 +303,7 @@ def train(stage: DuplexStage) -> None:
                                 listening=stage.listening, revoice=stage.revoice,
                                 floor_every=stage.model.floor_every, hasty=stage.hasty, copies=stage.copies)
     if lesson.frozen and loop.own_device(stage.loop.device) == "cpu":
-        stream = Through(stream, FrozenEars(model, stage.loop.bf16_cpu))
+        stream = Through(stream, FrozenEars(model, stage.loop.computes_bf16))
     if stage.echo > 1:
         stream = Echoed(stream, stage.echo)
     if (text := stage.text).share > 0:

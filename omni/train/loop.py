@@ -62,12 +62,12 @@ class LoopConfig:
         threads: of torch.
         device: "cpu", "cuda" (under torchrun the process's own) or "cuda:1".
         bf16: compute in bfloat16 on CUDA; parameters stay float32.
-        bf16_cpu: and on a CPU. With AMX (`amx_bf16` in its flags) a step of stage "words" takes two thirds of the time;
-            without, it takes longer.
+        bf16_cpu: and on a CPU with AMX (`amx_bf16` among its flags), where a step of stage "words" takes two thirds of
+            the time; one without would take longer, and computes in float32, which a run tells.
         seed: of whatever is random in a step.
         optimiser: "adamw", or "muon": the matrices inside of layers (the mind's) and blocks (the ears') turn by
             orthogonal steps (Muon, Jordan et al. 2024, scaled to AdamW's root mean square, so that `lr` means the
-            same); tables, heads and vectors by AdamW. On a CPU without `bf16_cpu` in float32 (`omni.train.muon`).
+            same); tables, heads and vectors by AdamW. Where a CPU computes in float32, so does it (`omni.train.muon`).
     """
 
     minutes: float = 30.0
@@ -85,6 +85,18 @@ class LoopConfig:
     seed: int = 0
     bf16_cpu: bool = field(default=False, metadata=LATER)
     optimiser: Literal["adamw", "muon"] = field(default="adamw", metadata=LATER)
+
+    @property
+    def computes_bf16(self) -> bool:
+        """Whether a step computes in bfloat16 where it runs."""
+        if self.device.startswith("cuda"):
+            return self.bf16
+        return self.bf16_cpu and self.device == "cpu" and cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this machine's CPU multiplies matrices of bfloat16 in hardware."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def leads() -> bool:
@@ -128,6 +140,8 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
     started, saved = time.monotonic() - course.seconds, time.monotonic()
     log = _Log(folder, config, course) if team.rank == 0 else None
     source: Iterator | None = None
+    if log is not None and config.device == "cpu" and config.bf16_cpu and not config.computes_bf16:
+        log.bar.write("this CPU does not multiply bfloat16 (no amx_bf16 among its flags): float32")
 
     def checkpoint() -> None:
         if team.rank == 0:
@@ -180,7 +194,7 @@ def _optimisers(named: list[tuple[str, nn.Parameter]], config: LoopConfig,
                 for n, p in some]
 
     made: list[torch.optim.Optimizer] = []
-    if turned and (config.bf16_cpu or config.device.startswith("cuda")):
+    if turned and (config.device.startswith("cuda") or config.computes_bf16):
         made.append(torch.optim.Muon(groups(turned), lr=config.lr, adjust_lr_fn="match_rms_adamw"))
     elif turned:
         made.append(Muon(groups(turned), lr=config.lr))
@@ -243,8 +257,7 @@ class _Course:
 
     def _precision(self):
         kind = self.config.device.partition(":")[0]
-        wanted = {"cuda": self.config.bf16, "cpu": self.config.bf16_cpu}.get(kind, False)
-        return torch.autocast(kind, torch.bfloat16) if wanted else contextlib.nullcontext()
+        return torch.autocast(kind, torch.bfloat16) if self.config.computes_bf16 else contextlib.nullcontext()
 
     def save(self, folder: Path) -> None:
         """What goes on, first, and then what is to be used."""
