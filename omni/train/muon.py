@@ -2,7 +2,7 @@
 
 After Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/), with the steps' root mean square as AdamW's has
 it (Liu et al. 2025, arXiv 2502.16982), so that a rate means the same. PyTorch's own iterates in bfloat16, which a CPU
-without AMX or AVX-512 multiplies some twenty times as slowly as float32; matrices of one shape are turned together.
+without AMX or AVX-512 multiplies seventeen times as slowly as float32; matrices of one shape are turned together.
 """
 
 import math
