@@ -145,11 +145,17 @@ def test_no_block_sees_a_later_one(model):
         torch.testing.assert_close(a[:, :n], b[:, :n])
 
 
-def test_drawn_tokens_follow_the_rows_own_seed():
-    """Some CPUs round a row of a batch by its place (AVX2 does). Random layers that hear their own voice make of 1e-5
-    in the logits after 4 blocks more than 1 after 16, so other places are compared for 10 blocks, the same one for all.
-    """
-    model = tiny.duplex(temperature=1.5, seed=2)
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_drawn_tokens_follow_the_rows_own_seed(float64):
+    """In float64, since some CPUs round a row of a batch by its place (AVX2 does), and random layers that hear their
+    own voice make of 1e-5 in the logits after 4 blocks more than 1 after 16."""
+    model = tiny.duplex(temperature=1.5, seed=2).double()
     rows = torch.ones(3, dtype=torch.bool)
 
     def tokens(seeds: list[int]) -> torch.Tensor:
@@ -159,9 +165,9 @@ def test_drawn_tokens_follow_the_rows_own_seed():
         return torch.stack([model.step(x, torch.zeros(3, dtype=torch.int64), rows, state).token for x in room], 1)
 
     first = tokens([5, 6, 5])
-    assert torch.equal(first[0, :10], first[2, :10]) and not torch.equal(first[0, :10], first[1, :10])
-    assert torch.equal(tokens([9, 5, 7])[1, :10], first[0, :10])
-    assert torch.equal(tokens([5, 9, 7])[0], first[0]), "whoever has the other rows"
+    assert torch.equal(first[0], first[2]) and not torch.equal(first[0], first[1])
+    again = tokens([9, 5, 7])
+    assert torch.equal(again[1], first[0])
 
 
 def test_widths_that_do_not_fit_are_refused():
