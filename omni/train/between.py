@@ -16,9 +16,9 @@ import torch
 from omni.base.errors import OmniError, WeightsError
 from omni.model.duplex import DuplexModel
 from omni.model.weights import fingerprint, load_model, save_model
-from omni.train.growing import CUT, SOUNDS
+from omni.train.growing import CUT, SOUNDS, TABLE
 
-_GROWN = {name.removeprefix("model.") for name in (CUT, SOUNDS)}    # runs that go on begin these with zeros
+_GROWN = {name.removeprefix("model.") for name in (TABLE, SOUNDS, CUT)}    # runs that go on begin these with zeros
 
 
 @torch.no_grad()
