@@ -91,8 +91,9 @@ def characters(talk: Conversation, pieces: Pieces, rng: random.Random) -> tuple[
 
 
 def sounds_told(talk: Conversation, rng: random.Random) -> torch.Tensor:
-    """(T, classes) float32, what a head for sounds would say: late, unevenly, of some sounds little, at times of
-    another class as well, and now and then of one that is not there."""
+    """(T, classes) float32, what a head for sounds would say: late, unevenly, of some sounds little, of some that are
+    over at once, such as a sneeze, for a moment, at times of another class as well, and now and then of one that is not
+    there."""
     told = np.abs(np.array([[rng.gauss(0, 0.02) for _ in SOUNDS] for _ in range(talk.num_blocks)], np.float32))
 
     def say(sound: str, first: int, last: int, loud: float) -> None:
@@ -105,10 +106,13 @@ def sounds_told(talk: Conversation, rng: random.Random) -> torch.Tensor:
                 say(rng.choice(SOUNDS), (first := heard.at // BLOCK), first + rng.randint(1, 4), rng.uniform(0.2, 0.6))
             continue
         first, last = heard.at // BLOCK + rng.randint(1, 4), heard.end // BLOCK + rng.randint(0, 2)
+        if rng.random() < 0.25:
+            first += rng.randint(0, max(last - first, 0) // 3)
+            last = min(last, first + rng.randint(2, 6))
         say(heard.line.sound, first, max(last, first + 2), rng.uniform(0.1, 0.4) if rng.random() < 0.1 else
             rng.uniform(0.5, 1.0))
-        if rng.random() < 0.25:
-            say(rng.choice(SOUNDS), first, last, rng.uniform(0.1, 0.4))
+        if rng.random() < 0.35:
+            say(rng.choice(SOUNDS), rng.randint(first, max(last - 2, first)), last, rng.uniform(0.1, 0.5))
     return torch.from_numpy(told.clip(0, 1))
 
 
@@ -124,7 +128,8 @@ class TextConversations(Numbered):
     20 s has never an end of one. In `broken` ones before those it is cut short, and gone on with, at `broken_pace`: at
     four times the speed of speech most pieces have sounded before the next one comes, and nothing that was said is
     unheard at a cut, as something always is in use. The first `quizzes` drills have more of what is known by heart, and
-    the `copies` after those are strings and orders to say back. In the `interrupted` rows after the drills the agent is
+    the `copies` after those are strings and orders to say back; in the `listening` after those much sounds, and is
+    asked about. In the `interrupted` rows after the drills the agent is
     mostly asked for long speech, and mostly talked into.
 
     A share of the batches, `long_share`, has rows of `long_blocks` in place of `num_blocks`, and so many fewer of them,
@@ -136,8 +141,8 @@ class TextConversations(Numbered):
                  captions: Vocabulary | None = None, pace: float = 2.5, sounds: bool = False,
                  interrupted: int = 0, recitals: int = 0, quizzes: int = 0, broken: int = 0,
                  pauses: float | None = None, long_share: float = 0.0, long_blocks: int = 1_024,
-                 floor_every: int = 1, copies: int = 0, broken_pace: float | None = None):
-        self.floor_every, self.copies, self.broken_pace = floor_every, copies, broken_pace
+                 floor_every: int = 1, copies: int = 0, broken_pace: float | None = None, listening: int = 0):
+        self.floor_every, self.copies, self.broken_pace, self.listening = floor_every, copies, broken_pace, listening
         self.interrupted, self.recitals = interrupted, recitals
         self.quizzes, self.broken, self.pauses = quizzes, broken, pauses
         self.long_share, self.long_blocks = long_share, long_blocks
@@ -155,8 +160,9 @@ class TextConversations(Numbered):
             slow = TextSource(self.broken_pace, self.sounds, self.pauses), TextSpeaker(pieces, self.broken_pace)
             haste = self.broken_pace
         plain = self.drills - self.recitals - self.broken
-        drills = [(*fast, QUIZ if row < self.quizzes else COPY if row < self.quizzes + self.copies else
-                   LISTENING if self.sounds and row % 2 else DRILL) for row in range(plain)]
+        drills = [(*fast, LISTENING if self.sounds and row % 2 else DRILL) for row in range(plain)]
+        known = [QUIZ] * self.quizzes + [COPY] * self.copies + [LISTENING] * self.listening
+        drills[:len(known)] = [(*fast, manners) for manners in known]
         drills += [(*slow, replace(BROKEN, haste=haste))] * self.broken + [(*fast, RECITAL)] * self.recitals
 
         def make(rng: random.Random):

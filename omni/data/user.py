@@ -90,6 +90,7 @@ class Manners:
         early: share of questions into which the agent of a lesson begins to answer.
         quiz: shares of questions that are of these skills, beside those that chance brings.
         resumes: share of what was stopped that is gone on with.
+        wonders: share of what just sounded that is asked about.
         haste: how many times faster than people the agent speaks.
     """
 
@@ -106,6 +107,7 @@ class Manners:
     early: float = 0.0
     quiz: dict[str, float] = field(default_factory=dict)
     resumes: float = 0.5
+    wonders: float = 0.5
     haste: float = 1.0
 
 
@@ -119,10 +121,11 @@ DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
 RECITAL = replace(DRILL, longest=None, listens=0.5)
 BROKEN = replace(RECITAL, during={"none": 0.2, "stop": 0.5, "turn": 0.1, "backchannel": 0.2}, listens=0.6,
                  resumes=0.85, haste=4.0)
-QUIZ = replace(DRILL, quiz={"facts": 0.3, "sums": 0.15, "recall": 0.15, "readback": 0.1, "unknown": 0.05})
+QUIZ = replace(DRILL, quiz={"facts": 0.27, "sums": 0.13, "recall": 0.13, "readback": 0.05, "unknown": 0.10,
+                           "smalltalk": 0.17})
 COPY = replace(DRILL, quiz={"readback": 0.5, "orders": 0.35})
 REMEMBER = replace(DRILL, gaps_s=((0.05, 0.5), (0.05, 0.5), (1.0, 4.0)), quiz={"recall": 0.4, "facts": 0.2})
-LISTENING = replace(DRILL, between={"turn": 0.75, "sound": 0.25})  # a drill in which there is something to ask about
+LISTENING = replace(DRILL, between={"turn": 0.55, "sound": 0.45}, wonders=0.85)  # there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait
 
 
@@ -226,7 +229,7 @@ class User:
         stopped = memory.skill == "floor" and len(memory.rest.split()) > 2
         if not over and stopped and rng.random() < self.manners.resumes:
             return self.source.ask(rng, memory, "floor", ("go on",))
-        if memory.sounds and rng.random() < (0.5 if self._sounded else 0.2):
+        if memory.sounds and rng.random() < (self.manners.wonders if self._sounded else 0.2):
             return self.source.ask(rng, memory, "sounds", over=over)
         if self.manners.listens and not over and rng.random() < self.manners.listens:
             return self.source.ask(rng, memory, "stories")

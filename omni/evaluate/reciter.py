@@ -100,7 +100,7 @@ class Reciter:
         """The language model's states of this block, (B, D)."""
         model, synthesizer, queue = self.model, self.model.mouth.synthesizer, state["mouth"]["queue"]
         frames, own_mel, said = model.hear_next(torch.zeros_like(state["own"]), state["own"], state, active)
-        ears, own = model.listen(frames, own_mel, said)
+        ears, own = model.listen(frames, own_mel, said, model.sounds_next(frames, state, active))
         backlog = synthesizer.waiting(queue) + (MAX_WAITING + 1) * synthesizer.sounding(queue)
         x = model.arrange(ears, own, model.think_of(state["fed"][:, None], backlog[:, None], state["cut"][:, None]))
         return model.mind.step(x, state["mind"], active)[:, -1]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from omni.model.captions import WORD_START, Vocabulary
 from omni.model.encoder import CAPTION_CHARACTERS, CAPTION_SLOTS
 from omni.nn.activation import gelu
+from omni.nn.state import State, write
 
 NUM_CHARACTERS = len(CAPTION_CHARACTERS) + 1  # with the blank
 
@@ -88,20 +89,44 @@ class PieceReader(nn.Module):
 
 
 class SoundReader(nn.Module):
-    """What sounds in a block, as an embedding: the same from ears as from text. Stateless.
+    """What sounds in a block, as an embedding: the same from ears as from text.
 
     A table has an embedding for each class; they are summed over the probabilities that the head gives. It begins with
     zeros: a mind that has learned without goes on as it was.
+
+    With a half-life there is a second embedding for each class, for what sounded lately: it is multiplied by the
+    logarithm of one plus the sum of all probabilities before, each the less the longer ago. So whoever is asked what
+    that was can read it where it is asked, and need not look for the blocks in which it sounded. State: `sounded`
+    (B, num_sounds), that sum.
+
+    Args:
+        half_life: blocks, 0 for what sounds now alone.
     """
 
-    def __init__(self, num_sounds: int, out_dim: int):
+    def __init__(self, num_sounds: int, out_dim: int, half_life: float = 0.0):
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(num_sounds, out_dim))
+        self.keeps = 0.5 ** (1 / half_life) if half_life else 0.0
+        self.table = nn.Parameter(torch.zeros(num_sounds * (2 if half_life else 1), out_dim))
 
-    def forward(self, logits_BTS: Tensor) -> Tensor:
-        """Embeddings (B, T, out_dim) from the head's logits (B, T, num_sounds), which learn nothing from it."""
-        return self.told(logits_BTS.detach().sigmoid())
+    def forward(self, readings_BTR: Tensor) -> Tensor:
+        """Embeddings (B, T, out_dim) of what `readings` or `next_readings` give."""
+        return readings_BTR @ self.table
 
-    def told(self, probability_BTS: Tensor) -> Tensor:
-        """The same from probabilities."""
-        return probability_BTS @ self.table
+    def readings(self, probability_BTS: Tensor) -> Tensor:
+        """What there is to be read of the head's probabilities (B, T, num_sounds), from the first block on: (B, T, R),
+        R as many or, with a half-life, twice as many. Nothing that the mind learns from it changes what they say."""
+        told = probability_BTS.detach()
+        if not self.keeps:
+            return told
+        ago = torch.arange(told.shape[1], device=told.device)
+        ago = ago[:, None] - ago
+        kept = (self.keeps ** ago.clamp(min=0)).to(told.dtype).tril()
+        return torch.cat([told, torch.log1p(kept @ told)], -1)
+
+    def next_readings(self, probability_BTS: Tensor, state: State, active: Tensor) -> Tensor:
+        """`readings` of the next block, T = 1; `state` has `sounded`."""
+        if not self.keeps:
+            return probability_BTS
+        sounded = state["sounded"] * self.keeps + probability_BTS[:, 0]
+        write(state["sounded"], sounded, active)
+        return torch.cat([probability_BTS, torch.log1p(sounded)[:, None]], -1)

@@ -48,6 +48,7 @@ class DuplexConfig:
         read_pieces: the mind reads what the caption head by pieces says, beside frames and characters, so that it can
             learn from text in these pieces alone.
         read_sounds: the mind reads what the head for sounds says, so that it can learn to name them from text alone.
+        sounds_kept_s: half-life of what sounded lately, which it reads as well, seconds; 0 for what sounds now alone.
         read_cut: beside `<cut_j>`, and beside the next `<start_speak>`, the mind has the piece at which it was cut:
             the first that was not heard to its end and is no pause, which is what "go on" begins with.
         floor_every: the floor is taken and given back in every so many-th block of a conversation alone, pieces come as
@@ -66,6 +67,7 @@ class DuplexConfig:
     own_stream: bool = field(default=True, metadata=LATER)
     read_pieces: bool = field(default=False, metadata=LATER)
     read_sounds: bool = field(default=False, metadata=LATER)
+    sounds_kept_s: float = field(default=0.0, metadata=LATER)
     read_cut: bool = field(default=False, metadata=LATER)
     floor_every: int = field(default=1, metadata=LATER)
     eagerness: float = field(default=0.0, metadata=LATER)
@@ -73,6 +75,10 @@ class DuplexConfig:
     def __post_init__(self) -> None:
         if self.floor_every < 1:
             raise ValueError(f"floor_every is at least 1, not {self.floor_every}")
+        if not 0 <= self.sounds_kept_s < float("inf"):
+            raise ValueError(f"sounds_kept_s is a time in seconds, not {self.sounds_kept_s}")
+        if self.sounds_kept_s and not self.read_sounds:
+            raise ValueError("sounds_kept_s: what sounded is kept to be read, with read_sounds alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ class DuplexModel(nn.Module):
     """Ears, mind and mouth. State: `mel` (of room and own voice), `encoder`, `mind`, `mouth`, and of each row `own`
     (B, 1280) its last output, `fed` (B,) the token fed back, `cut` (B,) the piece at which the last reply was cut
     (`<think>` for none, and without `read_cut`), `speaking` (B,) bool, `caption` (B,) last caption id on the best path,
-    `seed` (B,) int64 of its own random numbers.
+    `seed` (B,) int64 of its own random numbers, and with `sounds_kept_s` `sounded`, see `SoundReader`.
     """
 
     def __init__(self, config: DuplexConfig, pieces: Pieces, vocabulary: Vocabulary | None = None):
@@ -136,7 +142,8 @@ class DuplexModel(nn.Module):
         if config.read_sounds:
             if self.encoder.sounds is None:
                 raise ValueError("read_sounds: these ears have no head for sounds")
-            self.sound_reader = SoundReader(config.encoder.sounds, width)
+            blocks = config.sounds_kept_s * self.timebase.sample_rate_hz / self.timebase.block_samples
+            self.sound_reader = SoundReader(config.encoder.sounds, width, blocks)
         self.cut_in = None
         if config.read_cut:
             self.cut_in = nn.Linear(width, width, bias=False)
@@ -147,21 +154,21 @@ class DuplexModel(nn.Module):
 
     # ---- shared arithmetic ---------------------------------------------------------------------------------------
 
-    def listen(self, frames_BTD: Tensor, own_mel_BTM: Tensor, said_BTC: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def listen(self, frames_BTD: Tensor, own_mel_BTM: Tensor, said_BTC: Tensor | None = None,
+               sounds_BTR: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embeddings of the room (B, T * N, D), N a block, and of the own voice (B, T, D).
 
         Args:
             frames_BTD, own_mel_BTM: encoder frames and own log-mel.
             said_BTC: logits of the caption head, needed with `read_pieces` alone.
+            sounds_BTR: what there is to be read of sounds, needed with `read_sounds` alone.
         """
         blocks = own_mel_BTM.unflatten(1, (-1, 8)).flatten(2)
         room = self.connector(frames_BTD)
         if self.reader is not None:
             room = room + self.reader(said_BTC)
         if self.sound_reader is not None:
-            with torch.no_grad():  # what sounds has lessons of its own, too
-                sounds = self.encoder.sounds(frames_BTD)
-            room = room + self.sound_reader(sounds)
+            room = room + self.sound_reader(sounds_BTR)
         own = self.own_in(blocks) if self.config.own_stream else room.new_zeros(*blocks.shape[:2], room.shape[2])
         return room, own
 
@@ -195,11 +202,13 @@ class DuplexModel(nn.Module):
     def decide(self, frames_BTD: Tensor, own_mel_BTM: Tensor, fed_BT: Tensor, backlog_BT: Tensor,
                offset: int = 0) -> tuple[Tensor, Tensor]:
         """Logits (B, T, V) and hidden states (B, T, D) from what `hear` gives. Other args as of `forward`."""
-        said = None
-        if self.reader is not None:
-            with torch.no_grad():  # captions have lessons of their own
+        said = sounds = None
+        with torch.no_grad():  # captions and sounds have lessons of their own
+            if self.reader is not None:
                 said = self.encoder.pieces(frames_BTD)
-        ears, own = self.listen(frames_BTD, own_mel_BTM, said)
+            if self.sound_reader is not None:
+                sounds = self.sound_reader.readings(self.encoder.sounds(frames_BTD).sigmoid())
+        ears, own = self.listen(frames_BTD, own_mel_BTM, said, sounds)
         x = self.arrange(ears, own, self.think_of(fed_BT, backlog_BT))
         hidden = self.mind(x, offset)[:, self.positions - 1::self.positions]
         return self.mind.logits(hidden), hidden
@@ -229,8 +238,11 @@ class DuplexModel(nn.Module):
         device = self.backlog.weight.device
         integers = {name: torch.zeros(num_rows, dtype=torch.int64, device=device)
                     for name in ("fed", "cut", "caption", "seed")}
+        sounded = {}
+        if self.config.sounds_kept_s:
+            sounded["sounded"] = self.backlog.weight.new_zeros(num_rows, self.encoder.config.sounds)
         return {"mel": self.features.init_state(num_rows, 2), "encoder": self.encoder.init_state(num_rows),
-                "mind": self.mind.init_state(num_rows), "mouth": self.mouth.init_state(num_rows), **integers,
+                "mind": self.mind.init_state(num_rows), "mouth": self.mouth.init_state(num_rows), **integers, **sounded,
                 "own": self.backlog.weight.new_zeros(num_rows, self.timebase.block_samples),
                 "speaking": torch.zeros(num_rows, dtype=torch.bool, device=device)}
 
@@ -246,7 +258,7 @@ class DuplexModel(nn.Module):
         samples = self.timebase.block_samples
         played = torch.arange(samples, device=room_BN.device)[None] < samples - unplayed_B[:, None]
         frames, own_mel, said = self.hear_next(room_BN, state["own"] * played, state, active)
-        ears, own = self.listen(frames, own_mel, said)
+        ears, own = self.listen(frames, own_mel, said, self.sounds_next(frames, state, active))
         synthesizer, queue = self.mouth.synthesizer, state["mouth"]["queue"]
         waiting, sounding = synthesizer.waiting(queue), synthesizer.sounding(queue)
         backlog = waiting + (MAX_WAITING + 1) * sounding
@@ -277,6 +289,13 @@ class DuplexModel(nn.Module):
         room_mel, own_mel = self.features.step(torch.stack([room_BN, own_BN], 1), state["mel"], active).unbind(1)
         frames = self.encoder.step(room_mel, own_mel, state["encoder"], active)
         return frames, own_mel, self.caption_logits(frames, state, active)
+
+    def sounds_next(self, frames: Tensor, state: State, active: Tensor) -> Tensor | None:
+        """What there is to be read of sounds in the next block (B, 1, R), of the frames that `hear_next` gives; None
+        without `read_sounds`."""
+        if self.sound_reader is None:
+            return None
+        return self.sound_reader.next_readings(self.encoder.sounds(frames).sigmoid(), state, active)
 
     def _choose(self, logits: Tensor, state: State, waiting: Tensor, active: Tensor) -> Tensor:
         """The token of every row among those the grammar allows."""

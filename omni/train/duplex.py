@@ -312,7 +312,8 @@ def train(stage: DuplexStage) -> None:
                                   text.pace, sounds=stage.model.read_sounds, interrupted=text.interrupted,
                                   recitals=text.recitals, quizzes=text.quizzes, broken=text.broken, copies=text.copies,
                                   pauses=text.pauses or None, long_share=text.long_share, long_blocks=text.long_blocks,
-                                  floor_every=stage.model.floor_every, broken_pace=text.broken_pace)
+                                  floor_every=stage.model.floor_every, broken_pace=text.broken_pace,
+                                  listening=text.listening)
         stream = Mixed(stream, texts, text.share, stage.seed)
     batches, rollouts = loader(stream, stage.workers), None
     if stage.rollouts.share > 0:

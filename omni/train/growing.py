@@ -75,6 +75,23 @@ def bring_table(known: dict[str, Tensor], folder: Path, model: DuplexModel) -> d
     return {**known, TABLE: model.reader.table.detach().clone()}
 
 
+def bring_sounds(known: dict[str, Tensor], model: DuplexModel) -> dict[str, Tensor]:
+    """The tensors of a run, with zeros for what its mind has not read of sounds yet, whether that is all of them or
+    what sounded lately: it goes on as it was, and learns to read them.
+
+    Raises:
+        WeightsError: it has read more of them than the model can.
+    """
+    if model.sound_reader is None:
+        return known
+    table = torch.zeros_like(model.sound_reader.table, requires_grad=False)
+    read = known.get(SOUNDS, table[:0])
+    if len(read) > len(table):
+        raise WeightsError("the run reads what sounded lately (model.sounds_kept_s), and the model does not")
+    table[:len(read)] = read
+    return {**known, SOUNDS: table}
+
+
 def take_all(lesson: nn.Module, folder: Path, leave: tuple[str, ...]) -> None:
     """All of a run, or of weights but for the heads, without the tensors whose names begin with one of `leave`, which
     it may have otherwise.
@@ -92,11 +109,10 @@ def take_all(lesson: nn.Module, folder: Path, leave: tuple[str, ...]) -> None:
         leave = (*leave, "heads.")
     else:
         known = load_file(folder / "model.safetensors")
-    known = bring_table(known, folder, lesson.model)
-    for name, part in ((SOUNDS, lesson.model.sound_reader), (CUT, lesson.model.cut_in)):
-        if part is not None and name not in known:
-            zeros = next(part.parameters()).detach().clone()  # it goes on as it was, and learns to read them
-            known = {**known, name: zeros}
+    known = bring_sounds(bring_table(known, folder, lesson.model), lesson.model)
+    if lesson.model.cut_in is not None and CUT not in known:
+        zeros = lesson.model.cut_in.weight.detach().clone()  # it goes on as it was, and learns to read it
+        known = {**known, CUT: zeros}
     missing, extra = lesson.load_state_dict({n: t for n, t in known.items() if not n.startswith(leave)}, strict=False)
     for name in (*(n for n in missing if not n.startswith(leave)), *extra):
         raise WeightsError(f"tensor {name} is not both in {folder.name} and in the model")

@@ -65,7 +65,8 @@ class TextLessons:
         interrupted: how many of the rows after the drills are long speech that is talked into.
         recitals: how many of the drills are mostly long speech, to its end; broken: how many have it cut short, and
             gone on with, `broken_pace` times as fast as speech (None: `pace`); quizzes: how many have more of what is
-            known by heart; copies: how many are mostly strings and orders to say back.
+            known by heart; copies: how many are mostly strings and orders to say back; listening: in how many much
+            sounds and is asked about, beside every other one of those that are none of these.
         pauses: share of what is asked in drills that has a pause in which people think.
         long_share, long_blocks: share of these batches with fewer and longer rows, to remember in.
     """
@@ -81,6 +82,7 @@ class TextLessons:
     broken_pace: float | None = field(default=None, metadata=LATER)
     quizzes: int = field(default=0, metadata=LATER)
     copies: int = field(default=0, metadata=LATER)
+    listening: int = field(default=0, metadata=LATER)
     pauses: float = field(default=0.0, metadata=LATER)
     long_share: float = field(default=0.0, metadata=LATER)
     long_blocks: int = field(default=1_024, metadata=LATER)
@@ -93,9 +95,10 @@ class TextLessons:
         for name in ("pauses", "long_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
-        kinds = (self.recitals, self.broken, self.quizzes, self.copies)
+        kinds = (self.recitals, self.broken, self.quizzes, self.copies, self.listening)
         if min(kinds) < 0 or sum(kinds) > self.drills:
-            raise ValueError(f"recitals, broken, quizzes and copies are some of the drills, {self.drills}, not {kinds}")
+            raise ValueError(f"recitals, broken, quizzes, copies and listening are some of the drills, {self.drills}, "
+                             f"not {kinds}")
 
 
 class Reader(nn.Module):
@@ -119,7 +122,7 @@ class Reader(nn.Module):
             spelled = m.connector.silence_free(spelled).unflatten(1, (-1, SLOTS_PER_BLOCK)).flatten(2)
             ears = m.connector.characters(spelled)
         if m.sound_reader is not None:
-            ears = ears + m.sound_reader.told(batch["sounds"])
+            ears = ears + m.sound_reader(m.sound_reader.readings(batch["sounds"]))
         x = m.arrange(ears, torch.zeros_like(ears), m.think_of(batch["fed"], batch["backlog"]))
         offset = int(torch.randint(0, 4000, ())) if m.training else 0
         return m.mind.logits(m.mind(x, offset)[:, m.positions - 1::m.positions])

@@ -191,7 +191,8 @@ def test_where_sounds_can_be_read_they_are_asked_about_and_answered_by_what_is_t
     rng, speaker, asked = random.Random(11), TextSpeaker(PIECES, 4), 0
     for _ in range(30):
         talk = build(rng, 256, TextSource(4, sounds=True), speaker, LISTENING)
-        assert {h.role for h in talk.heard} <= {"turn", "sound"}
+        roles = [h.role for h in talk.heard if h.role not in ("turn", "sound")]
+        assert not roles or "wait" in [t.heard.line.ask.kind for t in talk.turns], "others talk while it is to wait"
         told = sounds_told(talk, rng)
         assert told.shape == (256, len(SOUNDS)) and told.min() >= 0 and told.max() <= 1
         silent = np.ones(256, bool)
@@ -402,6 +403,16 @@ def test_rows_of_copies_are_mostly_strings_and_orders_to_say_back(monkeypatch):
     skills_asked = [turn.heard.line.ask.skill for turn in _asked(COPY, 256, 8)]
     assert skills_asked.count("readback") > 0.4 * len(skills_asked) > 20
     assert skills_asked.count("orders") > 0.3 * len(skills_asked)
+
+
+def test_in_rows_of_listening_much_sounds_and_is_asked_about():
+    texts = TextConversations(list(PIECES.words), 100, 6, 3, drills=6, quizzes=1, copies=1, listening=2, sounds=True)
+    rows = [sum(batch["sounds"][row].amax(1).gt(0.4).float().mean().item() for batch, _ in
+                zip(texts, range(6), strict=False)) for row in range(6)]
+    assert min(rows[2], rows[3], rows[5]) > 2 * max(rows[0], rows[1], rows[4]), "and every other row that is left"
+    asked = [turn.heard.line.ask.skill for seed in range(8) for turn in
+             build(random.Random(seed), 256, TextSource(4, sounds=True), TextSpeaker(PIECES, 4), LISTENING).turns]
+    assert asked.count("sounds") > 0.2 * len(asked) > 5
 
 
 def test_what_is_gone_on_with_begins_with_the_word_that_the_mind_is_told():

@@ -45,6 +45,8 @@ MODULES = {
         tiny.duplex(seed=12, encoder=tiny.SENSES, switches={"read_pieces": True}), units=16),
     "DuplexModel, reads what sounds": lambda: WholeSenses(
         tiny.duplex(seed=13, encoder=tiny.SENSES, switches={"read_sounds": True}), units=16),
+    "DuplexModel, reads what sounded lately": lambda: WholeSenses(
+        tiny.duplex(seed=14, encoder=tiny.SENSES, switches={"read_sounds": True, "sounds_kept_s": 0.4}), units=16),
     "DuplexModel, implicit and without own stream": lambda: WholeSenses(
         tiny.duplex("interleaved", seed=11, encoder=tiny.SENSES,
                     switches={"read_pieces": True, "thinking": "implicit", "own_stream": False}), units=16),

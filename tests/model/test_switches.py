@@ -11,14 +11,14 @@ from omni.base.config import build, load, to_plain
 from omni.base.errors import WeightsError
 from omni.model import weights
 from omni.model.captions import Vocabulary
-from omni.model.connector import PieceReader
+from omni.model.connector import PieceReader, SoundReader
 from omni.model.cuts import last_cut
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import CUT_1, END_SPEAK, START_SPEAK, THINK, Pieces
 
 BLOCKS = 6
 SWITCHES = {"thinking": "implicit", "own_stream": False, "read_pieces": True, "read_sounds": True,
-            "read_cut": True, "floor_every": 2}
+            "read_cut": True, "floor_every": 2, "sounds_kept_s": 3.0}
 ON = torch.ones(1, dtype=torch.bool)
 
 
@@ -107,11 +107,31 @@ def test_the_mind_reads_what_the_head_for_sounds_says_and_teaches_it_nothing():
         model.encoder.sounds.down.bias += 2
         assert not torch.equal(model(*_inputs())[0], before)
         told = model.encoder.sounds(model.hear(*_inputs()[:2])[0])
-        torch.testing.assert_close(model.sound_reader(told), model.sound_reader.told(told.sigmoid()))
+        assert torch.equal(model.sound_reader.readings(told.sigmoid()), told.sigmoid())
         model.sound_reader.table.zero_()
         torch.testing.assert_close(model(*_inputs())[0], plain(*_inputs())[0])
     with pytest.raises(ValueError, match="no head for sounds"):
         tiny.duplex(switches={"read_sounds": True})
+
+
+@torch.no_grad()
+def test_what_sounded_lately_is_read_the_less_the_longer_ago_and_once_more_when_it_sounds_again():
+    reader = SoundReader(2, 4, half_life=5)
+    told = torch.zeros(1, 40, 2)
+    told[0, 3, 0], told[0, 20:23, 1] = 1.0, 0.5
+    now, kept = reader.readings(told).chunk(2, -1)
+    assert torch.equal(now, told) and not kept[0, :3].any() and not kept[0, :20, 1].any()
+    torch.testing.assert_close(kept.expm1()[0, 3:24, 0], 0.5 ** (torch.arange(21) / 5))
+    assert kept[0, 22, 1] == kept[0, :, 1].max() > 0.8
+    state, parts = {"sounded": torch.zeros(1, 2)}, []
+    for block in range(40):
+        parts.append(reader.next_readings(told[:, block:block + 1], state, ON))
+    torch.testing.assert_close(torch.cat(parts, 1), reader.readings(told))
+    assert not reader(reader.readings(told)).any(), "it begins as a mind that reads nothing"
+    assert "sounded" not in tiny.duplex(encoder=tiny.SENSES, switches={"read_sounds": True}).init_state(1)
+    for wrong in (-1.0, float("inf"), 3.0):
+        with pytest.raises(ValueError, match="sounds_kept_s"):
+            DuplexConfig(sounds_kept_s=wrong)
 
 
 @torch.no_grad()

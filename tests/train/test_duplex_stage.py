@@ -387,6 +387,12 @@ def test_a_mind_that_read_no_sounds_learns_to_without_forgetting(room, tmp_path,
     first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "reads"))
     assert not second["model.sound_reader.table"].any() and all(torch.equal(second[n], first[n]) for n in first)
     assert load_model(tmp_path / "reads" / "weights").config.read_sounds
+    lately = _switched(read_sounds=True, sounds_kept_s=2.0)
+    assert room(ears=None, words=None, init="reads", out="lately", model=lately) == 0
+    third, count = load_file(tmp_path / "lately" / "model.safetensors"), len(second["model.sound_reader.table"])
+    assert third["model.sound_reader.table"].shape[0] == 2 * count and not third["model.sound_reader.table"].any()
+    assert room(ears=None, words=None, init="lately", out="now", model=_switched(read_sounds=True)) != 0
+    assert "sounds_kept_s" in capsys.readouterr().err
     assert room(ears="plain", model=_switched(read_sounds=True), out="deaf") == 2
     assert "no head for sounds" in capsys.readouterr().err
     assert room(out="many", drills=1, listening=2) == 2
