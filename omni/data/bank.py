@@ -8,6 +8,8 @@ Made once by several processes (synthesis costs more than reading), then mapped 
 import json
 import multiprocessing
 import random
+import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,14 +18,16 @@ import numpy as np
 from tqdm import tqdm
 
 from omni.base.config import LATER, nearest
+from omni.base.errors import ConfigError
 from omni.data import held_out, recordings, skills, voices
 from omni.data.skills import chatter, floor, readback, smalltalk
 from omni.data.skills.talk import Ask, Memory
 
 BACKCHANNELS = ["uh huh", "mm hmm", "yeah", "right", "okay", "i see", "oh", "really", "ah", "mhm", "yes", "sure", "hm",
                 "oh yeah", "wow", "nice", "got it"]
-WORDINGS = "wordings.jsonl"
+AUDIO, LINES, WORDINGS = "audio.i16", "lines.jsonl", "wordings.jsonl"
 FOLLOWS = 0.3   # share of asks that are of the skill before: what goes on from an answer is rarer than what begins
+_DRAWS = 12     # asks from which the least frequent is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +65,30 @@ class Utterance:
         return Ask(self.text, self.skill, self.kind, self.values, decisive=self.decisive, open=self.open)
 
 
-def _draw(rng: random.Random, memory: Memory, more: dict[str, float] | None = None) -> dict:
+def _seldom(rng: random.Random, memory: Memory, asked: Counter) -> Ask | None:
+    """Of some asks of any skill, or of the one before, the one of the kind that was asked least."""
+    skill = memory.skill if memory.skill and rng.random() < 0.5 else rng.choice(skills.names())
+    found = [ask for ask in (skills.ask(rng, memory, skill) for _ in range(_DRAWS)) if ask is not None]
+    return min(found, key=lambda ask: asked[ask.skill, ask.kind], default=None)
+
+
+def _draw(rng: random.Random, memory: Memory, more: dict[str, float] | None = None, evenly: float = 0.0,
+          asked: Counter | None = None) -> dict:
     """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur.
 
     Args:
         more: share of the asks that are of a skill in any case.
+        evenly: share of those that are of what `asked`, which goes on counting, has least of.
     """
+    asked = Counter() if asked is None else asked
     kind = rng.random()
     if kind < 0.74:
         follows = "" if rng.random() >= FOLLOWS else "floor" if memory.rest or memory.waiting else memory.skill
         if more and rng.random() < sum(more.values()):
             follows = rng.choices(list(more), list(more.values()))[0]
-        said = follows and skills.ask(rng, memory, follows) or skills.ask(rng, memory)
+        said = _seldom(rng, memory, asked) if evenly and rng.random() < evenly else None
+        said = said or follows and skills.ask(rng, memory, follows) or skills.ask(rng, memory)
+        asked[said.skill, said.kind] += 1
         skills.take(said, memory)
         right = skills.answer(said, memory, rng)
         words = right.text.split()
@@ -113,14 +129,14 @@ def lexicon(seed: int, count: int = 4_000) -> list[str]:
 
 def _synthesise(task: tuple[int, int, "BankStage", list[str]]) -> list[tuple[np.ndarray, dict]]:
     seed, count, stage, words = task
-    rng, made, memory = random.Random(seed), [], Memory()
+    rng, made, memory, asked = random.Random(seed), [], Memory(), Counter()
     for _ in range(count):
         if rng.random() < 0.1:
             memory = Memory()
         if words and rng.random() < stage.lexicon:
             line = {"text": " ".join(rng.sample(words, rng.randint(3, 8))), "reply": "", "skill": "lexicon"}
         else:
-            line = _draw(rng, memory, stage.more)
+            line = _draw(rng, memory, stage.more, stage.evenly, asked)
         held_out = rng.random() < 0.05
         voice = voices.draw_voice(rng, held_out, stage.pico, stage.neural)
         if stage.halves and line.get("kind") and len(line["text"].split()) > 3 and rng.random() < stage.halves:
@@ -173,13 +189,21 @@ _DIGIT_WORDS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "sev
 
 
 def build(stage: "BankStage") -> None:
-    """Synthesise utterances, add the real recordings of OMNI_DATA_DIR, and write the bank into its folder."""
+    """Synthesise utterances, add the real recordings of OMNI_DATA_DIR, or all of an earlier bank, and write the bank
+    into its folder.
+
+    Raises:
+        ConfigError: there is no earlier bank in `init`, or it is the folder of this one.
+    """
     folder = Path(stage.out)
+    before = Path(stage.init) if stage.init else None
+    if before is not None and (not (before / LINES).exists() or before.resolve() == folder.resolve()):
+        raise ConfigError(f"init: {stage.init} is no other folder with a bank")
     folder.mkdir(parents=True, exist_ok=True)
     words = lexicon(stage.seed) if stage.lexicon else []
     tasks = [(stage.seed * 100_003 + i, 50, stage, words) for i in range(max(1, stage.count // 50))]
     start = 0
-    with open(folder / "audio.i16", "wb") as audio, open(folder / "lines.jsonl", "w", encoding="utf-8") as lines:
+    with open(folder / AUDIO, "wb") as audio, open(folder / LINES, "w", encoding="utf-8") as lines:
 
         def add(made: list[tuple[np.ndarray, dict]]) -> None:
             nonlocal start
@@ -188,7 +212,15 @@ def build(stage: "BankStage") -> None:
                 lines.write(json.dumps({"start": start, "count": len(samples), **line}) + "\n")
                 start += len(samples)
 
-        add(_real(recordings.data_dir()))
+        if before is None:
+            add(_real(recordings.data_dir()))
+        else:
+            with open(before / AUDIO, "rb") as earlier:
+                shutil.copyfileobj(earlier, audio)
+                start = earlier.tell() // 2
+            lines.write((before / LINES).read_text(encoding="utf-8"))
+            if (before / WORDINGS).exists():
+                shutil.copy(before / WORDINGS, folder / WORDINGS)
         with multiprocessing.get_context("spawn").Pool(stage.processes) as pool:
             for made in tqdm(pool.imap(_synthesise, tasks), total=len(tasks), unit="x50", desc="utterances"):
                 add(made)
@@ -200,12 +232,12 @@ def load(folder: Path) -> list[Utterance]:
     Raises:
         OmniError: a line says what is held out for evaluation.
     """
-    audio = np.memmap(folder / "audio.i16", np.int16, mode="r")
+    audio = np.memmap(folder / AUDIO, np.int16, mode="r")
     found, wordings = [], {}
     if (folder / WORDINGS).exists():
         lines = map(json.loads, (folder / WORDINGS).read_text(encoding="utf-8").splitlines())
         wordings = {line["name"]: line["text"] for line in lines}
-    with open(folder / "lines.jsonl", encoding="utf-8") as lines:
+    with open(folder / LINES, encoding="utf-8") as lines:
         for line in map(json.loads, lines):
             held_out.check(line["text"])
             samples = audio[line["start"]:line["start"] + line["count"]]
@@ -230,6 +262,9 @@ class BankStage:
             many.
         lexicon: share of the synthetic utterances that are words of all those lines in any order, each as often as any
             other: for the ears, who else know by heart what is said often, and nothing of what is said seldom.
+        evenly: share of asks that are of the kind, of some of a random skill's, that there are fewest of: what follows
+            from an answer, and most of small talk, is else said by a handful of voices.
+        init: folder of an earlier bank, all of which comes first; the real recordings are in it.
     """
 
     stage: Literal["bank"]
@@ -242,11 +277,13 @@ class BankStage:
     more: dict[str, float] = field(default_factory=dict, metadata=LATER)
     lexicon: float = field(default=0.0, metadata=LATER)
     neural: float = field(default=0.0, metadata=LATER)
+    evenly: float = field(default=0.0, metadata=LATER)
+    init: str | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         if not 0 <= self.pico <= 1:
             raise ValueError(f"pico is a share, 0 to 1, not {self.pico}")
-        for name in ("halves", "lexicon", "neural"):
+        for name in ("halves", "lexicon", "neural", "evenly"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share, 0 to 1, not {getattr(self, name)}")
         for name in self.more.keys() - set(skills.names()):

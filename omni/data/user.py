@@ -91,6 +91,8 @@ class Manners:
         quiz: shares of questions that are of these skills, beside those that chance brings.
         resumes: share of what was stopped that is gone on with.
         wonders: share of what just sounded that is asked about.
+        stays: share of questions that are of the skill of the one before, as people stay with a thing: else what only
+            follows from an answer, such as another sum with its result, is hardly ever asked.
         haste: how many times faster than people the agent speaks.
     """
 
@@ -108,6 +110,7 @@ class Manners:
     quiz: dict[str, float] = field(default_factory=dict)
     resumes: float = 0.5
     wonders: float = 0.5
+    stays: float = 0.0
     haste: float = 1.0
 
 
@@ -117,14 +120,14 @@ INTERRUPTS = Manners(
     {"turn": 0.78, "sound": 0.04, "other": 0.1, "backchannel": 0.02, "word": 0.02, "stop": 0.01, "silence": 0.03},
     {"none": 0.06, "stop": 0.21, "turn": 0.13, "correct": 0.08, "rapid": 0.03, "backchannel": 0.25, "other": 0.16,
      "sound": 0.08}, ((0.25, 1.5),), listens=0.5, early=0.2)
-DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120)
-RECITAL = replace(DRILL, longest=None, listens=0.5)
+DRILL = Manners({"turn": 1.0}, {"none": 1.0}, ((0.05, 0.5),), longest=120, stays=0.5)
+RECITAL = replace(DRILL, longest=None, listens=0.5, stays=0.0)
 BROKEN = replace(RECITAL, during={"none": 0.2, "stop": 0.5, "turn": 0.1, "backchannel": 0.2}, listens=0.6,
                  resumes=0.85, haste=4.0)
-QUIZ = replace(DRILL, quiz={"facts": 0.27, "sums": 0.13, "recall": 0.13, "readback": 0.05, "unknown": 0.10,
-                           "smalltalk": 0.17})
+QUIZ = replace(DRILL, quiz={"facts": 0.21, "sums": 0.19, "recall": 0.15, "readback": 0.05, "unknown": 0.1,
+                           "smalltalk": 0.15})
 COPY = replace(DRILL, quiz={"readback": 0.5, "orders": 0.35})
-REMEMBER = replace(DRILL, gaps_s=((0.05, 0.5), (0.05, 0.5), (1.0, 4.0)), quiz={"recall": 0.4, "facts": 0.2})
+REMEMBER = replace(DRILL, gaps_s=((0.05, 0.5), (0.05, 0.5), (1.0, 4.0)), quiz={"recall": 0.4, "facts": 0.2}, stays=0.2)
 LISTENING = replace(DRILL, between={"turn": 0.55, "sound": 0.45}, wonders=0.85)  # there is something to ask about
 _WAITING = {"silence": 0.35, "other": 0.25, "sound": 0.1, "turn": 0.3}  # between, while the agent is to wait
 
@@ -233,6 +236,10 @@ class User:
             return self.source.ask(rng, memory, "sounds", over=over)
         if self.manners.listens and not over and rng.random() < self.manners.listens:
             return self.source.ask(rng, memory, "stories")
+        if not over and memory.skill not in ("", "floor", "sounds") and rng.random() < self.manners.stays:
+            line = self.source.ask(rng, memory, memory.skill, longest=self.manners.longest)
+            if line is not None:
+                return line
         if (quiz := self.manners.quiz) and not over:
             skill = _drawn(rng, {**quiz, "": 1 - sum(quiz.values())})
             if skill and (line := self.source.ask(rng, memory, skill, longest=self.manners.longest)) is not None:

@@ -363,6 +363,14 @@ def _asked(manners, num_blocks: int = 256, seeds: int = 20) -> list:
     return [t for seed in range(seeds) for t in build(random.Random(seed), num_blocks, source, speaker, manners).turns]
 
 
+def test_people_stay_with_a_thing_and_ask_what_only_follows_from_an_answer():
+    pairs = [[(a.heard.line.ask, b.heard.line.ask) for a, b in itertools.pairwise(_asked(replace(DRILL, stays=stays)))]
+             for stays in (0.0, 0.6)]
+    same = [np.mean([a.skill == b.skill for a, b in found]) for found in pairs]
+    chains = [sum((b.skill, b.kind) == ("sums", "chain") for _, b in found) for found in pairs]
+    assert same[1] > same[0] + 0.3 and chains[1] > 2 * chains[0]
+
+
 def test_what_is_cut_short_in_a_fast_row_is_gone_on_with_at_the_word_that_was_cut():
     turns, resumed = _asked(BROKEN), 0
     for before, hush, turn in zip(turns, turns[1:], turns[2:], strict=False):
@@ -373,9 +381,9 @@ def test_what_is_cut_short_in_a_fast_row_is_gone_on_with_at_the_word_that_was_cu
 
 
 def test_a_quiz_asks_for_facts_and_sums_and_a_long_row_for_what_was_told_long_before():
-    shares = [sum(t.heard.line.ask.skill == "facts" for t in turns) / len(turns)
+    shares = [sum(t.heard.line.ask.skill in ("facts", "sums") for t in turns) / len(turns)
               for turns in (_asked(QUIZ), _asked(DRILL))]
-    assert shares[0] > 0.25 > 0.15 > shares[1]
+    assert shares[0] > 0.35 > 0.25 > shares[1]
     known, told = [], {}
     for turn in _asked(REMEMBER, 1024, 10):
         ask = turn.heard.line.ask

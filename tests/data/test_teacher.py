@@ -1,14 +1,16 @@
 """The teacher's voice and the synthetic users, where the programs that make them are installed."""
 
+import dataclasses
 import gc
 import os
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 import tiny
 
-from omni.base.errors import OmniError
+from omni.base.errors import ConfigError, OmniError
 from omni.data import bank, voices
 from omni.data.espeak import Espeak
 from omni.data.festival import Festival
@@ -16,6 +18,7 @@ from omni.data.flite import Flite
 from omni.data.hibari import Hibari
 from omni.data.pico import Pico
 from omni.data.piper import Piper
+from omni.data.skills.talk import Memory
 from omni.model.phones import PHONES
 from omni.model.tokens import PAUSES, Pieces
 from omni.train import voice
@@ -270,9 +273,42 @@ def test_a_bank_says_what_it_is_asked_to(tmp_path, monkeypatch):
     assert sum(bool(q.any()) for q in quiet) > 10
     with pytest.raises(ValueError, match="no skill 'storys'; did you mean 'stories'"):
         bank.BankStage("bank", "x", more={"storys": 0.1})
-    for wrong in ({"pico": 1.5}, {"halves": -0.1}, {"more": {"stories": 0.7, "sums": 0.7}}):
+    for wrong in ({"pico": 1.5}, {"halves": -0.1}, {"evenly": 2}, {"more": {"stories": 0.7, "sums": 0.7}}):
         with pytest.raises(ValueError):
             bank.BankStage("bank", "x", **wrong)
+
+
+def test_a_bank_goes_on_with_an_earlier_one(tmp_path, monkeypatch):
+    """Its utterances and the words found for its recordings come first; what is added is heard as it was said."""
+    _have(lambda: Flite("rms"))
+    monkeypatch.setattr(bank.recordings, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(bank.recordings, "speech", lambda root: [])
+    first = bank.BankStage("bank", str(tmp_path / "first"), count=50, processes=1)
+    bank.train(first)
+    (tmp_path / "first" / bank.WORDINGS).write_text("")
+    bank.train(dataclasses.replace(first, out=str(tmp_path / "second"), init=first.out, evenly=1.0, seed=4))
+    one, two = (bank.load(tmp_path / name) for name in ("first", "second"))
+    assert len(two) > len(one) + 30 and (tmp_path / "second" / bank.WORDINGS).exists()
+    for before, now in zip(one, two, strict=False):
+        assert before.text == now.text and np.array_equal(before.samples, now.samples)
+    assert all(np.abs(u.samples).max() > 16_000 for u in two), "each begins where it begins"
+    for wrong in (str(tmp_path / "none"), first.out):
+        with pytest.raises(ConfigError, match="init"):
+            bank.train(dataclasses.replace(first, init=wrong))
+
+
+def test_what_is_asked_least_can_be_asked_evenly():
+    found = []
+    for evenly in (0.0, 1.0):
+        rng, memory, asked = random.Random(5), Memory(), Counter()
+        for _ in range(1500):
+            bank._draw(rng, memory, evenly=evenly, asked=asked)
+        found.append(asked)
+    natural, even = found
+    follows = [("sums", "chain"), ("recall", "about me"), ("recall", "user said"), ("readback", "first part"),
+               ("readback", "last"), ("smalltalk", "hello"), ("smalltalk", "maker")]
+    assert sum(even[k] for k in follows) > 2 * sum(natural[k] for k in follows)
+    assert len(even) > len(natural) and max(even.values()) < max(natural.values())
 
 
 def test_trimming_leaves_ten_milliseconds():
