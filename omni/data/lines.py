@@ -18,6 +18,8 @@ from omni.data.asks import Asks
 from omni.data.augment import hesitate, revoice
 from omni.data.conversations import BLOCK, RATE_HZ
 from omni.data.live_room import LEVEL
+from omni.data.partner import OPEN_AFTER
+from omni.data.pauses import unfinished, untold
 from omni.data.recordings import active_span
 from omni.data.skills import chatter, readback
 from omni.data.skills.sounds import SOUNDS
@@ -25,6 +27,8 @@ from omni.data.skills.talk import Ask, Memory
 from omni.data.user import asked, fits
 
 PAUSES = 0.25  # share of asks with a pause in which people think, unless told
+THINKING = 0.8  # share of those in which it comes where what is asked is not told yet, if there is such a place
+OPEN_S = OPEN_AFTER * BLOCK / RATE_HZ  # longest elsewhere, where it may be all: whoever answers then waits as long
 ELSEWHERE = 0.15  # share of others' talk that would be for the agent, were it near
 PEOPLE = 0.4  # share of real recordings in lines that are no turns
 _SOUND_S = (0.6, 5.0)  # how long a sound is read of
@@ -84,10 +88,13 @@ class TextSource:
         held_out.check(text)
         pace, at, words = rng.uniform(0.052, 0.085) / self.pace, 0, []
         spoken = text.split()
-        pause = rng.randrange(len(spoken)) if len(spoken) > 3 and pauses and rng.random() < pauses else 0
+        pause, longest = 0, 0.0
+        if len(spoken) > 3 and pauses and rng.random() < pauses:
+            known = thinking(ask) if ask is not None and rng.random() < THINKING else []
+            pause, longest = (rng.choice(known), 1.5) if known else (rng.randrange(len(spoken)), OPEN_S)
         for i, word in enumerate(spoken):
             if pause and i == pause:
-                at += int(rng.uniform(0.2, 1.2) * RATE_HZ)
+                at += int(rng.uniform(0.2, longest) * RATE_HZ)
             # two words of one block could not be told apart: what is read there is a sum
             long = int(max((len(word) + 1) * pace, 0.15 / self.pace, BLOCK / RATE_HZ) * RATE_HZ)
             words.append((word, at, at + long))
@@ -210,9 +217,16 @@ class SoundSource:
         if self.revoice and rng.random() < self.revoice:
             samples = revoice(samples.astype(np.float32), rng).clip(-32_768, 32_767).astype(np.int16)
         if ask is not None and len(samples) > 12_800 and rng.random() < self.pauses:
-            samples, words = hesitate(samples, rng, words, longest=24_000)
+            known = thinking(ask) if len(words) == len(ask.user.split()) and rng.random() < THINKING else []
+            samples, words = hesitate(samples, rng, words, rng.choice(known) - 1 if known else None,
+                                      24_000 if known else int(OPEN_S * RATE_HZ))
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
         return SoundLine(samples, u.text, u.skill, len(samples), voice, words, ask)
+
+
+def thinking(ask: Ask) -> list[int]:
+    """After how many words somebody who asks may stop to think, and nobody who understands takes the floor."""
+    return sorted({*unfinished(ask), *untold(ask)})
 
 
 def _clips(root: Path, dev: bool) -> list[tuple[str, np.ndarray]]:

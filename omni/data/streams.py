@@ -11,7 +11,7 @@ import torch
 from omni.data import conversations, recordings
 from omni.data.augment import Augment, note
 from omni.data.conversations import BLOCK, DRILL, RATE_HZ, START_AFTER, TALK, Conversation, Heard
-from omni.data.lines import PAUSES, SoundSource, TextSource
+from omni.data.lines import PAUSES, SoundSource, TextSource, thinking
 from omni.data.live_room import faded, placed
 from omni.data.numbered import Numbered
 from omni.data.partner import OPEN_AFTER
@@ -262,14 +262,17 @@ def silences(heard: Heard) -> list[dict]:
     """The silences of somebody who asks for something, in seconds of the conversation, as an agent is to take them.
 
     Returns:
-        `incomplete` ones, in which people think, as far as the times of words tell; the last, which begins with the
-        end, is `complete` or `ambiguous`, with the time after it at which the answer is due.
+        those in which people think, as far as the times of words tell: `incomplete` where what is asked is not told
+        yet, else `ambiguous`, and over before an answer is due; the last, which begins with the end, is `complete` or
+        `ambiguous`, with the time after it at which the answer is due.
     """
     if heard.line.ask is None:
         return []
-    inside = [(a[2], b[1]) for a, b in itertools.pairwise(heard.line.words) if b[1] - a[2] >= _THINKING]
+    places = thinking(heard.line.ask)
+    inside = [(a[2], b[1], after in places) for after, (a, b) in enumerate(itertools.pairwise(heard.line.words), 1)
+              if b[1] - a[2] >= _THINKING]
     found = [{"from": round((heard.at + a) / RATE_HZ, 2), "to": round((heard.at + b) / RATE_HZ, 2),
-              "kind": "incomplete"} for a, b in inside]
+              "kind": "incomplete" if untold else "ambiguous"} for a, b, untold in inside]
     kind, after = ("ambiguous", OPEN_AFTER) if heard.line.ask.open else ("complete", START_AFTER)
     return [*found, {"from": round(heard.end / RATE_HZ, 2), "kind": kind, "answer_after": after * BLOCK / RATE_HZ}]
 

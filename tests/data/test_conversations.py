@@ -11,7 +11,7 @@ import torch
 from omni.data import bank, conversations, skills, streams
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Heard, build
-from omni.data.lines import SoundLine, TextLine, TextSource
+from omni.data.lines import OPEN_S, SoundLine, TextLine, TextSource, thinking
 from omni.data.partner import OPEN_AFTER, decisive_after
 from omni.data.recordings import active_span
 from omni.data.skills import floor, stories
@@ -483,8 +483,34 @@ def test_a_reply_is_held_by_silence_before_its_end():
 def test_every_silence_of_whoever_asks_has_its_kind():
     words = [("what", 0, 4_000), ("is", 4_000, 6_000), ("two", 14_000, 18_000)]
     for is_open, kind, after in ((False, "complete", 0.16), (True, "ambiguous", 0.8)):
-        ask = Ask("what is two", "sums", "sum", open=is_open)
+        ask = Ask("what is two", "sums", "sum", {"a": "two"}, open=is_open)
         line = TextLine("what is two", 18_000, words, ask)
         assert silences(Heard(line, 16_000, "turn")) == [
             {"from": 1.38, "to": 1.88, "kind": "incomplete"}, {"from": 2.12, "kind": kind, "answer_after": after}]
+        told = replace(line, ask=replace(ask, values={}))
+        assert silences(Heard(told, 16_000, "turn"))[0]["kind"] == "ambiguous"
         assert silences(Heard(replace(line, ask=None), 16_000, "other")) == []
+
+
+@pytest.mark.parametrize("user, skill, kind, values, places", [
+    ("can i get a large latte with soy milk", "orders", "order",
+     {"coffeeDrink": "latte", "size": "large", "milkAmount": "soy milk"}, [2, 3, 4, 5, 7]),
+    ("make that an iced coffee", "orders", "correct", {"coffeeDrink": "iced coffee"}, [3]),
+    ("what is two plus twenty eight", "sums", "sum", {"a": "two", "b": "twenty eight"}, [2, 3, 4]),
+    ("what is the capital of france", "facts", "capital", {"of": "france"}, [2, 3, 4, 5]),
+    ("please remember my name is anna", "recall", "name", {"name": "anna"}, [2, 3, 4, 5]),
+    ("how are you today", "smalltalk", "how", {}, []),
+])
+def test_people_think_where_what_is_asked_is_not_told_yet(user, skill, kind, values, places):
+    assert thinking(Ask(user, skill, kind, values)) == places
+
+
+def test_pauses_of_lessons_are_long_only_where_nothing_is_due_in_them():
+    source, rng, found = TextSource(pauses=1.0), random.Random(6), []
+    for _ in range(400):
+        line = source.ask(rng, Memory())
+        gaps = [(b[1] - a[2], i + 1) for i, (a, b) in enumerate(itertools.pairwise(line.words)) if b[1] > a[2]]
+        assert len(gaps) <= 1
+        found += [(gap / RATE_HZ, after in thinking(line.ask)) for gap, after in gaps]
+    assert max(gap for gap, told in found if not told) < OPEN_S < 1.3 < max(gap for gap, told in found if told)
+    assert np.mean([told for _, told in found]) > 0.5

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from omni.cli import main
+from omni.data import pauses as lesson_pauses
 from omni.data import skills
 from omni.data.lines import SoundLine
 from omni.data.skills.talk import Ask, Memory
@@ -78,7 +79,7 @@ def test_what_is_asked_has_words_on_both_sides_of_its_pause(task):
         assert 0 < line.after < len(line.words) and 3_200 <= line.pause[1] - line.pause[0] <= 19_200
         if task == "pauses":
             last, then = line.words[line.after - 1][0], line.words[line.after][0]
-            assert last in pauses._OPEN or then == "of"
+            assert last in lesson_pauses._OPEN or then == "of"
 
 
 def test_the_sound_is_silent_in_the_pause_and_a_word_before_it_is_longer():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from omni.data.augment import hesitate
 from omni.data.lines import SoundLine
+from omni.data.pauses import finished, unfinished
 from omni.data.skills.talk import Ask, Memory
 from omni.data.user import RATE_HZ
 from omni.evaluate.world.voice import Voiced
@@ -19,11 +20,6 @@ SHORTEST, LONGEST = RATE_HZ // 5, RATE_HZ * 6 // 5      # of a pause, in samples
 _TRIES = 200
 # told here, not taken from the registry: another skill would change what a seed draws, and `unfinished` must know it
 _SKILLS = {"pauses": ("orders", "readback", "sums", "facts", "recall", "stories"), "ambiguous": ("orders", "readback")}
-# words with which no request ends
-_OPEN = frozenset("a an the my your of with and plus minus times by to from in on for does is what's it's i'm".split())
-# what is asked for where nothing is told
-_NAMED = frozenset("story stories name alphabet letters days months".split())
-_JOINTS = frozenset("with and plus add make".split())    # go on with an order
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,36 +69,6 @@ class Pausing:
 def placed(task: str, ask: Ask) -> list[int]:
     """After how many words a pause of this kind may come."""
     return unfinished(ask) if task == "pauses" else finished(ask)
-
-
-def unfinished(ask: Ask) -> list[int]:
-    """After how many words what was said is no whole request: none ends with that word, or goes on with "of", and what
-    is asked for, or part of it, is still to come."""
-    words, places = ask.user.split(), []
-    told = {word for value in ask.values.values() for word in value.replace(",", "").split()} or _NAMED
-    told -= _OPEN
-    for count in range(2, len(words)):
-        of = words[count] == "of" and ask.skill != "stories"    # "a story | of a fox"
-        if (words[count - 1] in _OPEN or of) and told & {*words[count:]}:
-            places.append(count)
-    return places
-
-
-def finished(ask: Ask) -> list[int]:
-    """After how many words what was said may be all, though more is to come: an order that has its drink and goes on,
-    a string of several groups after each but the last."""
-    words = ask.user.split()
-    if ask.skill == "orders" and ask.kind == "order":
-        drink, *others = ask.values["coffeeDrink"], *(v for name, v in ask.values.items() if name != "coffeeDrink")
-        told = {word for value in others for word in value.split()} - _OPEN
-        return [count for count in range(1, len(words)) if words[count] in _JOINTS and words[count - 1] not in _OPEN
-                and f" {drink} " in f" {' '.join(words[:count])} " and told & {*words[count:]}]
-    groups = [group.split() for group in ask.values.get("string", "").split(", ")]
-    items = [item for group in groups for item in group]
-    if ask.skill != "readback" or len(groups) < 2:
-        return []
-    start = next(i for i in range(len(words)) if words[i:i + len(items)] == items)
-    return [start + sum(map(len, groups[:count])) for count in range(1, len(groups))]
 
 
 def paused(line: SoundLine, after: int, rng: random.Random) -> PausedLine | None:
