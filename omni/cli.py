@@ -168,6 +168,8 @@ def _add_evaluate(commands) -> None:
             raise ConfigError("--curve and --eagerness are of world: omni evaluate world --curve")
         if args.times != 1 and args.suite in ("fdb", "voice", "senses", "world"):
             raise ConfigError(f"--times is of scripts, and {args.suite} has none")
+        if args.only and args.suite in ("fdb", "voice"):
+            raise ConfigError(f"--only is of scripts, senses and world, not of {args.suite}")
         args.model = args.model or (None if others else "tiny")
         if args.suite == "fdb":
             from omni.evaluate.fdb.command import main as evaluate
@@ -199,6 +201,11 @@ def _add_evaluate(commands) -> None:
                         "each drawn anew, so that more events stand behind a number (default: 1)")
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script, or items of "
                         "each task of senses, or about N questions of each skill of the world")
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="of a suite this script, by name; of "
+                        "senses this row, task or group of tasks: captions (an4, words, orders, unseen_engine), ears "
+                        "(with echo and sounds), voice (understood, vocoder, seams), compute; of the world a skill, "
+                        "go_on, memory, real_orders, real_orders_12db, real_strings, pauses, ambiguous, or skills, "
+                        "answers, real; may be repeated")
     parser.add_argument("--add-ms", type=int, default=125, metavar="MS", help="what computing and a network would put "
                         "on everything an agent does, added before it is measured (default: 125: 25 of computing, 40 "
                         "of slack for late packets, 60 of a client's buffer); nothing is added in real time")
@@ -235,10 +242,6 @@ def _add_evaluate(commands) -> None:
                      "seed")
     fdb.add_argument("--score-only", action="store_true", help="score the outputs that are there; run no model")
     senses = parser.add_argument_group("of senses")
-    senses.add_argument("--only", action="append", default=[], metavar="ROW", help="this row, task or group of tasks: "
-                        "captions (an4, words, orders, unseen_engine), ears (with echo and sounds), voice (understood, "
-                        "vocoder, seams), compute; of the world a skill, go_on, memory, real_orders, real_orders_12db, "
-                        "real_strings, pauses, ambiguous, or skills, answers, real; may be repeated")
     senses.add_argument("--runs", nargs="+", metavar="DIR", help="measure these side by side: weights folders, or runs "
                         "of stages ears, voice, adversary and duplex")
     world = parser.add_argument_group("of world")

@@ -44,11 +44,14 @@ BY_SCRIPT = ("response_rate", "latency_p50", "answers_right", "caption_wer", "yi
 WORST = 10
 
 
-def find_suite(name: str) -> list[Path]:
+def find_suite(name: str, only: list[str] | None = None) -> list[Path]:
     """The scripts of a suite by path, or of one of the project's own by name, in order of their names.
 
+    Args:
+        only: these of them, by name without ".yaml"; all for none.
+
     Raises:
-        ScriptError: there is none, or no script in it.
+        ScriptError: there is none, or no script in it, or one of `only` is not.
     """
     own = config.data_path("configs", "evaluate", "suites")
     folder = Path(name) if Path(name).is_dir() else own / name
@@ -56,7 +59,11 @@ def find_suite(name: str) -> list[Path]:
         raise ScriptError(f"no suite {name}; {config.nearest(name, [p.name for p in own.iterdir() if p.is_dir()])}")
     if not (scripts := sorted(folder.glob("*.yaml"))):
         raise ScriptError(f"no script in the suite {name}")
-    return scripts
+    known = [script.stem for script in scripts]
+    for wanted in only or ():
+        if wanted not in known:
+            raise ScriptError(f"--only {wanted}: no script of the suite {name}; {config.nearest(wanted, known)}")
+    return [script for script in scripts if not only or script.stem in only]
 
 
 def conversations(scripts: list[tuple[Path, Scenario]], seed: int, most: int | None, times: int = 1) -> Wanted:
@@ -126,7 +133,7 @@ def main(args) -> int:
         raise ConfigError("--batch, --times and --most are at least 1")
     if not args.suite or not args.out:
         raise ConfigError("give a suite and --out DIR, or --compare A.json B.json")
-    scripts = [(path, load_scenario(path)) for path in find_suite(args.suite)]
+    scripts = [(path, load_scenario(path)) for path in find_suite(args.suite, args.only)]
     holds = chosen(args)
     for script, scenario in scripts:        # what is wrong is told before the hours that holding takes
         added_ms(scenario, args.add_ms)

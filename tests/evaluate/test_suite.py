@@ -11,6 +11,7 @@ from fake_model import FakeModel
 from omni import cli
 from omni.audio.files import write_wav
 from omni.base import config
+from omni.cli import main
 from omni.engine.engine import Engine
 from omni.evaluate import agents, suite
 from omni.evaluate.cases import load_case
@@ -294,6 +295,15 @@ def test_what_is_to_be_yielded_to_is_no_louder_and_comes_no_later_than_what_is_n
             for name in ("stops", "new_questions", "unseen_stops", "backchannels", "tics", "noises", "unseen_others")}
     assert len({turn.level_db for turn in over.values()}) == 1 and len({turn.when for turn in over.values()}) == 1
     assert len({scripts[name].noise for name in over}) == 1
+
+
+def test_some_scripts_of_a_suite_are_held_alone_and_one_that_there_is_not_is_named(capsys):
+    assert [p.stem for p in suite.find_suite("duplex", ["stops", "pauses"])] == ["pauses", "stops"]
+    assert suite.find_suite("duplex", []) == suite.find_suite("duplex")
+    assert main(["evaluate", "duplex", "--only", "pausen", "--out", "nowhere"]) == 2
+    assert "no script of the suite duplex; did you mean 'pauses'" in capsys.readouterr().err
+    assert main(["evaluate", "voice", "--only", "pauses", "--out", "nowhere"]) == 2
+    assert "--only" in capsys.readouterr().err
 
 
 def test_a_sentence_with_a_hole_in_it_is_one_sentence(tmp_path, monkeypatch):
