@@ -201,7 +201,7 @@ def _add_evaluate(commands) -> None:
                         "each drawn anew, so that more events stand behind a number (default: 1)")
     parser.add_argument("--most", type=int, metavar="N", help="at most N conversations of each script, or items of "
                         "each task of senses, or about N questions of each skill of the world")
-    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="of a suite this script, by name; of "
+    parser.add_argument("--only", action="append", default=[], metavar="ROW", help="of a suite this script; of "
                         "senses this row, task or group of tasks: captions (an4, words, orders, unseen_engine), ears "
                         "(with echo and sounds), voice (understood, vocoder, seams), compute; of the world a skill, "
                         "go_on, memory, real_orders, real_orders_12db, real_strings, pauses, ambiguous, or skills, "
@@ -349,9 +349,15 @@ def _add_bench(commands) -> None:
         return bench(args)
 
     parser = commands.add_parser("bench", help="measure compute per block", description="Step one conversation and "
-                                 "several at once, and print what a block costs as a share of its 80 ms.")
+                                 "several at once, and print what a block costs as a share of its 80 ms: of all blocks, "
+                                 "of those in which the agent listens, and of those in which it speaks. For that it is "
+                                 "given the floor in turns, and pieces to say, by way of its own logits; everything "
+                                 "else runs as in use.")
     parser.add_argument("--conversations", type=int, nargs="+", default=[1, 4], metavar="N", help="default: 1 4")
     parser.add_argument("--blocks", type=int, default=500, metavar="M", help="blocks measured (default: 500)")
+    parser.add_argument("--speaking", default="0.5", metavar="SHARE", help="of the blocks in which the agent is made to "
+                        "speak, about, in rounds of 4 s; 0 for one that only listens; 'own' leaves the floor to the "
+                        "weights, which hear noise and may have nothing to say to it (default: 0.5)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     _add_model(parser)
     parser.set_defaults(call=call)

@@ -31,6 +31,7 @@ STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
           "words": ("omni.train.words", "WordsStage"), "distil": ("omni.train.distil", "DistilStage"),
           "duplex": ("omni.train.duplex", "DuplexStage"), "join": ("omni.train.join", "JoinStage"),
+          "reconnect": ("omni.train.reconnect", "ReconnectStage"),
           "adversary": ("omni.train.adversary", "AdversaryStage"), "recipe": ("omni.train.recipe", "RecipeStage")}
 # may change when a run goes on: they say how long, where and how fast, not what is learned
 _FREE = {"minutes", "checkpoint_minutes", "threads", "device", "workers", "processes"}
