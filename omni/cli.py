@@ -331,8 +331,9 @@ def _add_data(commands) -> None:
     for each in (listen, speed):
         each.add_argument("--of", choices=["conversations", "ears"], default="conversations", help="whose lessons "
                           "(default: conversations)")
-        each.add_argument("--config", default="tiny/ears_senses", metavar="NAME|FILE.yaml", help="of stage ears, with "
-                          "--of ears (default: tiny/ears_senses)")
+        each.add_argument("--config", metavar="NAME|FILE.yaml", help="of stage duplex, such as tiny/duplex_lately: "
+                          "each row of its batches in turn (speed: the first), drills, long speech that is talked "
+                          "into, plain talk; or with --of ears of stage ears (default: plain talk; tiny/ears_senses)")
         each.add_argument("--bank", default="runs/bank", metavar="DIR", help="of stage bank (default: runs/bank)")
         each.add_argument("--model", default="tiny", metavar="NAME|PATH", help="whose voice the agent has (default: "
                           "tiny, shipped)")
@@ -349,13 +350,13 @@ def _add_bench(commands) -> None:
         return bench(args)
 
     parser = commands.add_parser("bench", help="measure compute per block", description="Step one conversation and "
-                                 "several at once, and print what a block costs as a share of its 80 ms: of all blocks, "
-                                 "of those in which the agent listens, and of those in which it speaks. For that it is "
-                                 "given the floor in turns, and pieces to say, by way of its own logits; everything "
+                                 "several at once, and print what a block costs as a share of its 80 ms: of all "
+                                 "blocks, of those in which the agent listens, of those in which it speaks. For that "
+                                 "it is given the floor in turns, and pieces to say, by way of its own logits; all "
                                  "else runs as in use.")
     parser.add_argument("--conversations", type=int, nargs="+", default=[1, 4], metavar="N", help="default: 1 4")
     parser.add_argument("--blocks", type=int, default=500, metavar="M", help="blocks measured (default: 500)")
-    parser.add_argument("--speaking", default="0.5", metavar="SHARE", help="of the blocks in which the agent is made to "
+    parser.add_argument("--speaking", default="0.5", metavar="SHARE", help="of blocks in which the agent is made to "
                         "speak, about, in rounds of 4 s; 0 for one that only listens; 'own' leaves the floor to the "
                         "weights, which hear noise and may have nothing to say to it (default: 0.5)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")

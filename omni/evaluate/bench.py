@@ -1,6 +1,8 @@
 """`omni bench`: what a block costs, for one conversation and for several, against the 80 ms there are.
 
-Measured on whatever else the machine does; say which machine, and that it was idle, beside every number.
+The agent is made to speak in half of the blocks (`omni.evaluate.forcing`), and blocks are told apart by what it did in
+them: it listened, or it spoke. Both come from the same run, in turns of some seconds, so their ratio does not hang on
+what else the machine does. The numbers themselves do: say which machine, and that it was idle, beside each.
 """
 
 import json
@@ -8,8 +10,10 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -19,23 +23,25 @@ from omni.base.errors import ConfigError
 from omni.base.events import BlockInput
 from omni.base.memory import keep_memory
 from omni.engine.engine import Engine
+from omni.evaluate.forcing import APART, ROUND, Forcing
 
-_WARM_UP_BLOCKS = 10
+_WARM_UP_BLOCKS = ROUND
+STATES = {"listening": "blocks in which the agent of no conversation has the floor",
+          "speaking": "blocks in which the agent of one conversation at least has the floor"}
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Compute per block of a number of conversations in one batch.
+class Spread:
+    """Compute per block, over some of the blocks of a run.
 
     Attributes:
-        conversations: how many were stepped together; the batch has as many rows.
-        blocks: measured, after a warm-up.
-        p50_ms, p95_ms, max_ms: one step for all of them.
+        blocks: measured.
+        p50_ms, p95_ms, max_ms: one step for all conversations.
         p50_ratio, p95_ratio, max_ratio: the same, by the length of a block; below 1 keeps up with real time.
-        speaking_share: share of measured rows in which the agent had the floor.
+        speaking_share: share of rows (conversation and block) in which the agent had the floor.
+        sounding_share: share of rows in which it gave any sound, samples other than zero.
     """
 
-    conversations: int
     blocks: int
     p50_ms: float
     p95_ms: float
@@ -44,34 +50,97 @@ class Cost:
     p95_ratio: float
     max_ratio: float
     speaking_share: float
+    sounding_share: float
 
 
-def bench_steps(engine: Engine, conversations: int, blocks: int, *, seed: int = 0,
+@dataclass(frozen=True, slots=True)
+class Cost(Spread):
+    """Compute per block of a number of conversations in one batch, over all blocks after a warm-up.
+
+    Attributes:
+        conversations: how many were stepped together; the batch has as many rows.
+        states: the blocks in which nobody's agent spoke and those in which one did, as of `STATES`; what there were
+            none of is left out.
+        speaking_to_listening: how many times as much a block of speaking cost: ratio of the medians of both within a
+            round of 4 s, and the median of the rounds, so that both met the same machine. None without such a round.
+    """
+
+    conversations: int
+    states: dict[str, Spread]
+    speaking_to_listening: float | None
+
+
+def bench_steps(engine: Engine, conversations: int, blocks: int, *, seed: int = 0, forcing: Forcing | None = None,
                 clock_ns: Callable[[], int] = time.perf_counter_ns,
                 progress: Callable = iter) -> Cost:
     """Step `conversations` at once over noise with bursts, and measure each step.
 
     Args:
         engine: with at least that capacity; its batch shape is part of the result.
+        forcing: of the engine's model, for as many rows as the engine has; None leaves the floor to the model.
         progress: wraps the iteration over blocks.
     """
     rng = np.random.default_rng(seed)
     slots = [engine.open(seed + i) for i in range(conversations)]
-    costs_ns, speaking = [], 0
+    measured: list[_Step] = []
     try:
-        for block in progress(range(_WARM_UP_BLOCKS + blocks)):
-            inputs = {slot: BlockInput(_room(rng, engine.timebase.block_samples, block + 7 * slot)) for slot in slots}
-            started_ns = clock_ns()
-            results = engine.step(inputs)
-            if block >= _WARM_UP_BLOCKS:
-                costs_ns.append(clock_ns() - started_ns)
-                speaking += sum(result.speaking for result in results.values())
+        with forcing or nullcontext():
+            for block in progress(range(_WARM_UP_BLOCKS + blocks)):
+                inputs = {slot: BlockInput(_room(rng, engine.timebase.block_samples, block + APART * slot))
+                          for slot in slots}
+                if forcing:
+                    forcing.tell(block)
+                started_ns = clock_ns()
+                results = engine.step(inputs)
+                ended_ns = clock_ns()
+                if forcing:
+                    forcing.see(results)
+                if block >= _WARM_UP_BLOCKS:
+                    measured.append(_Step(ended_ns - started_ns, sum(r.speaking for r in results.values()),
+                                          sum(bool(r.audio.any()) for r in results.values())))
     finally:
         for slot in slots:
             engine.close(slot)
-    percentiles = [round(float(np.percentile(costs_ns, p)) / 1e6, 3) for p in (50, 95, 100)]
-    ratios = [round(ms / engine.timebase.block_ms, 4) for ms in percentiles]
-    return Cost(conversations, blocks, *percentiles, *ratios, round(speaking / (blocks * conversations), 3))
+    block_ms = engine.timebase.block_ms
+    states = {name: Spread(**_spread(part, conversations, block_ms)) for name, part in _parted(measured).items()}
+    return Cost(**_spread(measured, conversations, block_ms), conversations=conversations, states=states,
+                speaking_to_listening=_compared(measured))
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one step took, and in how many conversations the agent had the floor and its voice sounded."""
+
+    ns: int
+    speaking: int
+    sounding: int
+
+
+def _spread(steps: Sequence[_Step], conversations: int, block_ms: int) -> dict:
+    """Fields of `Spread`."""
+    fields = {"blocks": len(steps)}
+    for name, percent in (("p50", 50), ("p95", 95), ("max", 100)):
+        fields[f"{name}_ms"] = ms = round(float(np.percentile([s.ns for s in steps], percent)) / 1e6, 3)
+        fields[f"{name}_ratio"] = round(ms / block_ms, 4)
+    rows = len(steps) * conversations
+    return {**fields, "speaking_share": round(sum(s.speaking for s in steps) / rows, 3),
+            "sounding_share": round(sum(s.sounding for s in steps) / rows, 3)}
+
+
+def _parted(steps: Sequence[_Step]) -> dict[str, list[_Step]]:
+    """Steps by state; no state is empty."""
+    parts = {name: [s for s in steps if (s.speaking > 0) == (name == "speaking")] for name in STATES}
+    return {name: part for name, part in parts.items() if part}
+
+
+def _compared(steps: Sequence[_Step]) -> float | None:
+    """See `Cost.speaking_to_listening`."""
+    ratios = []
+    for at in range(0, len(steps), ROUND):
+        medians = {name: np.median([s.ns for s in part]) for name, part in _parted(steps[at:at + ROUND]).items()}
+        if len(medians) == len(STATES):
+            ratios.append(medians["speaking"] / medians["listening"])
+    return round(float(np.median(ratios)), 3) if ratios else None
 
 
 def bench_forward(model, seconds: int, *, mouth: bool = True, repeats: int = 5,
@@ -113,40 +182,67 @@ def main(args) -> int:
 
     if args.blocks < 1 or any(n < 1 for n in args.conversations):
         raise ConfigError("--blocks and --conversations take counts of at least 1")
+    share = _share(args.speaking)
     torch.set_num_threads(args.threads)
     keep_memory()
     model = load_model(args.model, device=args.device)
     costs = []
     for count in args.conversations:
         engine = Engine(model, capacity=count, device=args.device, threads=args.threads)
-        costs.append(bench_steps(engine, count, args.blocks, seed=args.seed, progress=lambda blocks, count=count: tqdm(
-            blocks, desc=f"{count} at once", unit="block", file=sys.stderr, disable=None, leave=False)))
+        forcing = None if share is None else Forcing(model, count, share, args.seed)
+        progress = partial(tqdm, desc=f"{count} at once", unit="block", file=sys.stderr, disable=None, leave=False)
+        costs.append(bench_steps(engine, count, args.blocks, seed=args.seed, forcing=forcing, progress=progress))
     machine = (f"{processor()}, {os.cpu_count()} cores, {args.threads} threads, {args.device}, "
                f"torch {torch.__version__}")
     print(machine)
     for cost in costs:
-        print(_line(cost, model.timebase.block_ms))
-    stepping_s = costs[0].p50_ms * 10 / model.timebase.block_ms
+        print("\n".join(_lines(cost, model.timebase.block_ms, share)))
+    for name, meaning in STATES.items():
+        print(f"{name}: {meaning}")
+    # that forward's mouth is silent, so it is compared with blocks in which the agent is
+    stepping_s = costs[0].states.get("listening", costs[0]).p50_ms * 10 / model.timebase.block_ms
     forwards = {"ears and mind": bench_forward(model, 10, mouth=False),
                 "ears, mind and mouth": bench_forward(model, 10)}
     for what, forward_s in forwards.items():
         print(f"10 s in one forward, {what}: {forward_s:.3f} s, {stepping_s / forward_s:.1f} times the speed of "
-              "stepping (all three)")
+              "stepping (all three, listening)")
     if args.json:
-        report = {"machine": machine, "model": args.model, "seed": args.seed, "costs": [asdict(c) for c in costs],
-                  "forward_10_s": forwards}
+        report = {"machine": machine, "model": args.model, "seed": args.seed,
+                  "speaking": "own" if share is None else share, "states": STATES,
+                  "costs": [asdict(c) for c in costs], "forward_10_s": forwards}
         with replacing(args.json) as path:
             path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def _line(cost: Cost, block_ms: int) -> str:
-    noun = "conversation " if cost.conversations == 1 else "conversations"
-    parts = "   ".join(f"{name} {ms:7.2f} ms = {ratio:.3f}" for name, ms, ratio in (
-        ("p50", cost.p50_ms, cost.p50_ratio), ("p95", cost.p95_ms, cost.p95_ratio),
-        ("max", cost.max_ms, cost.max_ratio)))
-    return (f"{cost.conversations:3d} {noun}, {cost.blocks} blocks of {block_ms} ms:  {parts}   "
-            f"(speaking {cost.speaking_share:.0%})")
+def _share(speaking: str) -> float | None:
+    """Of blocks in which the agent is made to speak; None if that is left to it."""
+    if speaking == "own":
+        return None
+    try:
+        share = float(speaking)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"--speaking takes a share of blocks from 0 to 1, or own, not {speaking}")
+    return share
+
+
+def _lines(cost: Cost, block_ms: int, share: float | None) -> list[str]:
+    """Of a table: all blocks, and those of each state; `share` as of `_share`."""
+    noun = "conversation" if cost.conversations == 1 else "conversations"
+    floor = "floor left to the weights" if share is None else f"made to speak in about {share:.0%}"
+    lines = [f"{cost.conversations} {noun}, blocks of {block_ms} ms, {floor}"]
+    for name, spread in {"all": cost, **cost.states}.items():
+        parts = "   ".join(f"{percentile} {ms:7.2f} ms = {ratio:.3f}" for percentile, ms, ratio in (
+            ("p50", spread.p50_ms, spread.p50_ratio), ("p95", spread.p95_ms, spread.p95_ratio),
+            ("max", spread.max_ms, spread.max_ratio)))
+        lines.append(f"  {name:9} {spread.blocks:5d} blocks   {parts}   (has the floor {spread.speaking_share:.0%}, "
+                     f"sounds {spread.sounding_share:.0%})")
+    if cost.speaking_to_listening is not None:
+        lines.append(f"  a block of speaking costs {cost.speaking_to_listening:.2f} times one of listening, "
+                     "round by round of 4 s")
+    return lines
 
 
 def _room(rng: np.random.Generator, count: int, block: int) -> np.ndarray:
