@@ -34,18 +34,39 @@ from omni.model.weights import load_model
 
 BLOCK_S = 0.08
 NUM_BLOCKS = 250  # of a conversation
+EARS = "tiny/ears_senses"   # of the ears' lessons, unless told
 
 
-def stream(args) -> SoundConversations:
-    """The conversations that stage "duplex" learns from, with the agent's voice from some weights.
+def streams(args) -> list[SoundConversations]:
+    """The conversations that stage "duplex" learns from, with the agent's voice from some weights: one stream for each
+    row of a batch, as its configuration has them, or without one of plain talk.
 
     Raises:
-        ConfigError: there is no bank.
+        ConfigError: there is no bank, or no such configuration.
     """
+    values = {"batch": 6, "drills": 2} | _configured(args.config, "duplex") if args.config else {"batch": 1}
     bank = _bank(args)
     mouth = load_model(args.model).mouth
     words = list(Pieces(skills.vocabulary()).words)
-    return SoundConversations(bank, mouth, words, args.blocks or NUM_BLOCKS, 1, args.seed, dev=args.dev)
+    ends = [values.get(name, 0) for name in ("listening", "drills", "interrupted")]
+    hasty, copies = values.get("hasty", 0), values.get("copies", 0)
+    told = {name: values[name] for name in ("pauses", "revoice") if name in values}
+    found = []
+    for row in range(values["batch"]):
+        drill, quick = row < ends[1], ends[1] - hasty <= row < ends[1]
+        kind = {"drills": int(drill), "listening": int(row < ends[0]), "hasty": int(quick),
+                "copies": int(quick and row >= ends[1] - copies),
+                "interrupted": int(ends[1] <= row < ends[1] + ends[2])}
+        found.append(SoundConversations(bank, mouth, words, args.blocks or values.get("blocks", NUM_BLOCKS), 1,
+                                        args.seed + row, dev=args.dev, **kind, **told))
+    return found
+
+
+def _configured(name: str, stage: str) -> dict:
+    values = base_config.load(Any, Path("train", name) if not Path(name).exists() else name)
+    if not isinstance(values, dict) or values.get("stage") != stage:
+        raise ConfigError(f"--config: {name} is of no stage {stage}")
+    return values
 
 
 def _bank(args) -> Path:
@@ -62,10 +83,7 @@ def hearing(args) -> Hearing:
     """
     if args.dev:
         raise ConfigError("--dev: the ears' lessons are from the training set alone")
-    bank = _bank(args)
-    values = base_config.load(Any, Path("train", args.config) if not Path(args.config).exists() else args.config)
-    if not isinstance(values, dict) or values.get("stage") != "ears":
-        raise ConfigError(f"--config: {args.config} is of no stage ears")
+    bank, values = _bank(args), _configured(args.config or EARS, "ears")
     config = base_config.build(HearingConfig, values.get("hearing") or {}, "hearing")
     config = replace(config, batch=1, voice=config.voice and args.model, **(
         {"seconds": args.blocks * BLOCK_S} if args.blocks else {}))
@@ -75,13 +93,13 @@ def hearing(args) -> Hearing:
 def listen(args) -> int:
     """Write examples with their labels."""
     out, of_ears = Path(args.out), args.of == "ears"
-    lessons = hearing(args) if of_ears else stream(args)
+    lessons = [hearing(args)] if of_ears else streams(args)
     told = ears_labels if of_ears else partial(labels, pieces=Pieces(skills.vocabulary()))
     made_folder(out)
-    batches = loader(lessons, workers=0)(0, 1)
+    batches = [loader(each, workers=0)(0, 1) for each in lessons]
     for i in tqdm(range(args.count), unit="example"):
         with recorded() as notes:
-            batch = next(batches)
+            batch = next(batches[i % len(batches)])
         sound = np.stack([batch["room"][0].numpy(), batch["own"][0].numpy()])
         write_wav(out / f"{i:03d}.wav", sound, RATE_HZ)
         found = told(batch, notes=notes)
@@ -147,7 +165,7 @@ def spoken_s(batch: dict) -> float:
 
 def speed(args) -> int:
     """Print hours made in an hour, and how many of them are speech of users."""
-    batches = loader(hearing(args) if args.of == "ears" else stream(args), workers=args.workers)(0, 1)
+    batches = loader(hearing(args) if args.of == "ears" else streams(args)[0], workers=args.workers)(0, 1)
     next(batches)       # everything is open now
     began, made, spoken = time.monotonic(), 0.0, 0.0
     with tqdm(total=args.seconds, unit="s") as bar:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ def test_labels_of_the_ears_lessons_say_what_sounds_when():
     (["listen", "1", "--of", "ears", "--dev"], "training set alone"),
     (["listen", "1", "--of", "ears", "--bank", "nowhere"], "omni train tiny/bank"),
     (["listen", "1", "--of", "ears", "--bank", "bank", "--config", "tiny/voice"], "tiny/voice is of no stage ears"),
+    (["listen", "1", "--bank", "bank", "--config", "tiny/ears"], "tiny/ears is of no stage duplex"),
     (["listen", "1", "--blocks", "3"], "at least 50"),
     (["speed", "--bank", "nowhere"], "omni train tiny/bank")])
 def test_what_is_missing_is_said_first(arguments, told, capsys, tmp_path, monkeypatch):
@@ -68,6 +70,23 @@ def test_what_is_missing_is_said_first(arguments, told, capsys, tmp_path, monkey
     (tmp_path / "bank" / "lines.jsonl").touch()
     assert main(["data", arguments[0], *(["--out", "x"] if arguments[0] == "listen" else []), *arguments[1:]]) == 2
     assert told in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_each_row_of_a_stage_is_heard_as_it_is_made(tmp_path, monkeypatch):
+    """Of six rows the first has sounds to ask about, the next three silent replies, then talk that is talked into."""
+    stage = {"stage": "duplex", "batch": 6, "drills": 4, "listening": 1, "hasty": 3, "copies": 2, "interrupted": 1,
+             "pauses": 0.4, "blocks": 100}
+    (tmp_path / "stage.yaml").write_text(json.dumps(stage))
+    (tmp_path / "lines.jsonl").touch()
+    monkeypatch.setattr(command, "load_model", lambda name: SimpleNamespace(mouth=None))
+    args = SimpleNamespace(config=str(tmp_path / "stage.yaml"), bank=tmp_path, model="tiny", blocks=None, seed=3,
+                           dev=False)
+    found = command.streams(args)
+    assert [(s.drills, s.listening, s.hasty, s.copies, s.interrupted) for s in found] == [
+        (1, 1, 0, 0, 0), (1, 0, 1, 0, 0), (1, 0, 1, 1, 0), (1, 0, 1, 1, 0), (0, 0, 0, 0, 1), (0, 0, 0, 0, 0)]
+    assert {s.pauses for s in found} == {0.4} and {s.batch for s in found} == {1} and found[0].num_blocks == 100
+    plain, = command.streams(SimpleNamespace(**{**vars(args), "config": None}))
+    assert (plain.drills, plain.interrupted, plain.num_blocks) == (0, 0, command.NUM_BLOCKS)
 
 
 def test_speed_counts_all_that_is_made_and_what_of_it_is_speech(capsys, monkeypatch):
