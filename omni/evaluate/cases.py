@@ -34,6 +34,8 @@ class Floor:
 
     Attributes:
         silent_at: one past the last sample of a cut reply's ramp; equals `end` for one that finished.
+        reason: why it ended; None also where an agent does not tell. "finished" without an `end` if only a delay put
+            that behind the recording (see `Case.delayed`).
     """
 
     start: int
@@ -62,6 +64,25 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """How the speech ended that a sound is a part of: what follows of the same reply belongs to it.
+
+        agent   ==sound==|       |====|
+        floor   [ a reply, with a pause   ]       cut here, or at its own end
+                                      silent_at  over_at of a cut
+
+    Attributes:
+        silent_at: one past its last sound.
+        over_at: the later of `silent_at` and a cut; the end of the recording if the agent still had the floor there.
+        cut: whether the reply was cut. None if nobody tells why it ended, so that only the sound can say more.
+    """
+
+    silent_at: int
+    over_at: int
+    cut: bool | None
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One conversation.
 
@@ -73,6 +94,8 @@ class Case:
         words: of the agent as far as they were heard, in order.
         captions: what the agent understood, in order; texts are deltas.
         heard: (first sample of a reply, what the server knows was heard of it), where a network lies between.
+        echo_db: how loud the agent's own voice came back into its microphone, against what left; None if it did not
+            (headphones) or nothing says so.
         late: samples by which all that the agent did was put off, see `delayed`. A window within which an agent must
             not stop is longer by them: a slow way makes nobody steadfast.
         sounds: made from the others. Stretches of 10 ms frames whose root mean square is at least -50 dB of full
@@ -91,6 +114,7 @@ class Case:
     captions: tuple[Caption, ...] = ()
     heard: tuple[tuple[int, str], ...] = ()
     late: int = 0
+    echo_db: float | None = None
     sounds: tuple[Sound, ...] = field(init=False, repr=False)
 
     def __post_init__(self):
@@ -108,7 +132,7 @@ class Case:
 
     def delayed(self, by: int) -> "Case":
         """The same conversation with everything that the agent did `by` samples later, and what then lies beyond the
-        end of the recording cut off."""
+        end of the recording cut off. That a reply came to its own end is known even so."""
         if not by:
             return self
         agent = np.concatenate([np.zeros(by, np.float32), self.agent])[:self.num_samples]
@@ -116,13 +140,14 @@ class Case:
         def later(at: int | None) -> int | None:
             return None if at is None or at + by >= self.num_samples else at + by
 
-        replies = tuple(Floor(r.start + by, later(r.end), later(r.silent_at), r.reason if later(r.end) else None)
+        replies = tuple(Floor(r.start + by, later(r.end), later(r.silent_at),
+                              r.reason if later(r.end) or r.reason == "finished" else None)
                         for r in self.replies if r.start + by < self.num_samples)
         words = tuple(Word(w.text, w.start + by, min(w.end + by, self.num_samples), w.cut or later(w.end) is None)
                       for w in self.words if w.start + by < self.num_samples)
         captions = tuple(Caption(c.text, c.at + by) for c in self.captions)
         return Case(self.name, self.user, agent, self.turns, replies, words, captions,
-                    tuple((at + by, text) for at, text in self.heard), self.late + by)
+                    tuple((at + by, text) for at, text in self.heard), self.late + by, self.echo_db)
 
     def speaking(self, at: int) -> Sound | None:
         """The spoken sound that the agent makes at a sample."""
@@ -138,11 +163,29 @@ class Case:
         following = self.following(turn)
         return self.num_samples if following is None else following.speech_start
 
-    def finished(self, sound: Sound) -> bool:
-        """Whether a sound ended because its reply came to its own end."""
-        reply = next((r for r in reversed(self.replies) if r.start < sound.end), None)
-        return (reply is not None and reply.reason == "finished"
-                and not any(sound.end <= s.start < reply.end for s in self.sounds))
+    def ending(self, sound: Sound) -> Ending:
+        """How the speech ended that a sound is a part of.
+
+        What is told of its reply counts: one that still has the floor when the recording ends was not cut, be it in a
+        pause or silent for long. Where no reason is told, all that sounds before the next reply is of this one, and it
+        is over if that reply or 0.5 s of silence follow. Of a sound before all replies nobody knows how it ended.
+        """
+        number = next((k for k in reversed(range(len(self.replies))) if self.replies[k].start < sound.end), None)
+        if number is None:
+            return Ending(sound.end, sound.end, False)
+        reply, last = self.replies[number], number == len(self.replies) - 1
+        told = reply.reason is not None and reply.end is not None
+        next_at = self.num_samples if last else self.replies[number + 1].start
+        silent_at = max((s.end for s in self.sounds if sound.end < s.end <= next_at
+                         and (not told or s.start < reply.end)), default=sound.end)
+        if reply.reason == "finished":
+            return Ending(silent_at, silent_at, False)
+        if reply.end is None and last:
+            return Ending(silent_at, self.num_samples, False)
+        if told and reply.reason == "interrupted":
+            return Ending(silent_at, max(silent_at, reply.end), True)
+        heard_out = not last or silent_at + _BRIDGE <= self.num_samples
+        return Ending(silent_at, silent_at, None if heard_out else False)
 
 
 def audible(samples: np.ndarray) -> np.ndarray:
@@ -155,7 +198,8 @@ def audible(samples: np.ndarray) -> np.ndarray:
 def load_case(folder: Path) -> Case:
     """The conversation that `omni simulate` wrote into a folder: conversation.wav and trace.jsonl.
 
-    Instants of a trace are rounded to a tenth of a millisecond, so they may be one sample off.
+    Whether there was an echo stands in the script that verdicts.json keeps, if that is there. Instants of a trace are
+    rounded to a tenth of a millisecond, so they may be one sample off.
 
     Raises:
         MediaError: a file is missing or cannot be used.
@@ -175,7 +219,15 @@ def load_case(folder: Path) -> Case:
             raise MediaError(f"{folder.name}/trace.jsonl:{number}: no event of a conversation") from error
     turns = sorted(trace.turns, key=lambda turn: turn.speech_start)
     return Case(folder.name, samples[0], samples[1], tuple(turns), tuple(trace.replies), tuple(trace.words),
-                tuple(trace.captions), tuple(trace.heard))
+                tuple(trace.captions), tuple(trace.heard), echo_db=_echo_db(folder))
+
+
+def _echo_db(folder: Path) -> float | None:
+    try:
+        gain_db = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))["scenario"]["echo"]["gain_db"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return gain_db if isinstance(gain_db, int | float) else None
 
 
 class _Trace:

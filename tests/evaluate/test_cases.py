@@ -7,7 +7,7 @@ import pytest
 
 from omni.audio.files import write_wav
 from omni.base.errors import MediaError
-from omni.evaluate.cases import RATE_HZ, Case, Floor, Word, audible, load_case
+from omni.evaluate.cases import RATE_HZ, Case, Ending, Floor, Word, audible, load_case
 from omni.evaluate.record import Caption
 from omni.evaluate.verdicts import TurnSpan
 
@@ -109,12 +109,56 @@ def test_a_new_reply_begins_a_new_sound():
     case = _case(spans, replies=[(1_280, 6_400, 6_400, "interrupted"), (8_960, 12_800, 12_800, "finished")])
     first, second = case.sounds
     assert (first.end, second.start) == (6_400, 8_960)
-    assert not case.finished(first) and case.finished(second)
+    assert case.ending(first) == Ending(6_400, 6_400, True)
+    assert case.ending(second) == Ending(12_800, 12_800, False)
 
 
-def test_a_reply_that_falls_silent_and_goes_on_has_not_finished():
-    case = _case([(1_600, 6_400), (20_800, 24_000)], replies=[(1_280, 25_600, 25_600, "finished")])
-    assert [case.finished(sound) for sound in case.sounds] == [False, True]
+@pytest.mark.parametrize(("replies", "endings"), [
+    ([(1_280, 25_600, 25_600, "finished")], [Ending(24_000, 24_000, False)] * 2),
+    ([(1_280, 25_600, 25_760, "interrupted")], [Ending(24_000, 25_600, True)] * 2),     # in a pause
+    ([(1_280, 23_840, 24_000, "interrupted")], [Ending(24_000, 24_000, True)] * 2),
+    ([(1_280, None, None, None)], [Ending(24_000, 64_000, False)] * 2),         # it still had the floor
+    ([(1_280, 24_000, 24_000, None)], [Ending(24_000, 24_000, None)] * 2),      # a server that tells no reason
+    ([(1_280, 6_400, 6_400, None)], [Ending(24_000, 24_000, None)] * 2),        # nor where its sound ends
+    ([(1_280, 6_400, 6_400, None), (20_800, 24_000, 24_000, None)],
+     [Ending(6_400, 6_400, None), Ending(24_000, 24_000, None)]),
+    ([(1_280, None, None, None), (20_800, None, None, None)],
+     [Ending(6_400, 6_400, None), Ending(24_000, 64_000, False)]),
+    ([(1_280, 6_400, 6_400, "interrupted"), (20_801, 24_000, 24_000, "finished")],
+     [Ending(6_400, 6_400, True), Ending(24_000, 24_000, False)]),
+    ([], [Ending(6_400, 6_400, False), Ending(24_000, 24_000, False)])])
+def test_speech_ends_with_its_reply_whatever_pauses_are_in_it(replies, endings):
+    case = _case([(1_600, 6_400), (20_800, 24_000)], replies=replies)
+    assert [case.ending(sound) for sound in case.sounds] == endings
+
+
+def test_silence_that_the_recording_cuts_short_ends_nothing():
+    """A server that tells no reason was once taken for cut wherever a recording ended in a pause of it."""
+    for end, cut in ((56_000, None), (56_160, False)):
+        case = _case([(1_600, end)], replies=[(1_280, end, end, None)])
+        assert case.ending(case.sounds[0]) == Ending(end, end, cut)
+
+
+def test_a_reply_whose_own_end_a_delay_puts_behind_the_recording_has_finished():
+    """It once lost its reason, and counted as cut if its last sound lay within the recording."""
+    case = _case([(1_600, 56_000)], replies=[(1_280, 63_200, 63_200, "finished")]).delayed(2_000)
+    assert case.replies == (Floor(3_280, None, None, "finished"),)
+    assert case.ending(case.sounds[0]) == Ending(58_080, 58_080, False)
+    cut = _case([(1_600, 56_000)], replies=[(1_280, 63_200, 63_360, "interrupted")]).delayed(2_000)
+    assert cut.replies == (Floor(3_280),)
+    assert cut.ending(cut.sounds[0]) == Ending(58_080, 64_000, False)
+
+
+def test_whether_there_was_an_echo_is_read_from_the_script_that_was_held(tmp_path):
+    folder = _write(tmp_path / "x")
+    assert load_case(folder).echo_db is None
+    for told, echo_db in (({"echo": {"gain_db": -12.0, "delay_ms": 100}}, -12.0), ({"echo": {"gain_db": 0}}, 0),
+                          ({"echo": None}, None), ({}, None), (None, None), ({"echo": {"gain_db": [-9, 0]}}, None)):
+        (folder / "verdicts.json").write_text(json.dumps({"scenario": told}))
+        case = load_case(folder)
+        assert case.echo_db == case.delayed(2_000).echo_db == echo_db
+    (folder / "verdicts.json").write_text("{")
+    assert load_case(folder).echo_db is None
 
 
 def test_a_sound_is_spoken_if_a_word_sounds_in_it():

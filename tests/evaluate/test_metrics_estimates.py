@@ -118,10 +118,10 @@ def test_a_shift_by_whole_ticks_and_blocks_changes_nothing():
             assert after.count == before.count and after.value == close(before.value), before.name
             if not before.name.startswith("tau_") and before.name != "border_jumps":
                 assert near.value == close(before.value), before.name
-    # nothing is equal for being nothing; those that need a network, half an hour or word times have tests of their own
+    # nothing is equal for being nothing; what needs a network, half an hour, word times or an echo has tests of its own
     others = {"heard_text_wer", "latency_drift", "answers_right_drift", "response_drift",
               "caption_word_delay_p50",
-              "caption_word_delay_p90"}
+              "caption_word_delay_p90", "echo_interruptions"}
     assert seen == set(REGISTRY) - others
 
 

@@ -8,6 +8,10 @@
 
 Windows are tau-voice's, measured to the sample. Only what began while the agent spoke is counted, and no reply that
 came to its own end within the window: nobody can say whether it would have stopped.
+
+An agent has stopped where its reply was cut (see `Case.ending`): not in a pause of a reply that goes on, nor where the
+recording ends. Of an agent that does not tell why its replies end, each end counts as a stop, as in tau-voice; but as
+one that nobody asked for only if its sound breaks off.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omni.evaluate.cases import DIRECTED, RATE_HZ, Case, Sound
+from omni.evaluate.cases import DIRECTED, FRAME, RATE_HZ, Case, Sound
 from omni.evaluate.metrics.metric import Sample, divide, mean, metric, quantile
 from omni.evaluate.verdicts import TurnSpan
 
@@ -23,17 +27,20 @@ UNDIRECTED = ("backchannel", "tic", "noise", "other")
 
 _YIELD = 32_000         # 2.0 s
 _WRONG_YIELD = 16_000   # 1.0 s
+_GAP = 8_000            # 0.5 s: the pauses that a sound goes on through
 _RESUME = 48_000        # 3 s
+_TAIL = 1_600           # 0.1 s
+_FADED_DB, _LOUD_DB = -30.0, -12.0      # against a sound's own level
 
 _TAU = "after tau-voice (sierra-research/tau2-bench; arXiv 2603.13686), to the sample"
 
 
 @dataclass(frozen=True, slots=True)
 class Reaction:
-    """What became of the agent's speech when `turn` began over it; `sound` is that speech as far as it went."""
+    """What became of the agent's speech when `turn` began over it; its last sound ends at `silent_at`."""
 
     turn: TurnSpan
-    sound: Sound
+    silent_at: int
     yielded: bool
 
 
@@ -41,7 +48,8 @@ def reactions(case: Case, kinds: Collection[str]) -> Iterator[Reaction]:
     """Reactions to turns of some kinds that can be judged.
 
     Left out are turns whose window the recording cuts short, and those of UNDIRECTED kinds if a turn for the agent had
-    come over the same sound before them, or came after them before it fell silent.
+    come over the same sound before them, or came after them before the reply was cut. Silence counts, as it is heard; a
+    cut between two words may follow it by 0.5 s.
     """
     for turn in case.turns:
         sound = case.speaking(turn.speech_start)
@@ -52,10 +60,11 @@ def reactions(case: Case, kinds: Collection[str]) -> Iterator[Reaction]:
                                 for other in case.turns):
             continue
         limit = turn.speech_start + (_YIELD if directed else _WRONG_YIELD + case.late)
-        if sound.end > limit:
-            yield Reaction(turn, sound, False)
-        elif sound.end < case.num_samples and not case.finished(sound) and (directed or sound.end <= case.until(turn)):
-            yield Reaction(turn, sound, True)
+        ending = case.ending(sound)
+        if ending.silent_at > limit or ending.over_at > limit + _GAP:
+            yield Reaction(turn, ending.silent_at, False)
+        elif ending.cut is not False and (directed or ending.over_at <= case.until(turn)):
+            yield Reaction(turn, ending.silent_at, True)
 
 
 def yielded_to(case: Case, turn: TurnSpan) -> bool:
@@ -66,8 +75,8 @@ def yielded_to(case: Case, turn: TurnSpan) -> bool:
 @metric("share", "higher", _TAU)
 def yield_rate(cases: Sequence[Case]) -> Sample:
     """Share of turns for the agent, parts of them and stops that begin while it speaks (sound with words) for which its
-    sound ends within 2 s of their first sound and stays away for 0.5 s or until a new reply; replies that finish by
-    themselves in that time are not counted."""
+    reply is cut, and silent, within 2 s of their first sound; replies that finish by themselves in that time are not
+    counted. Where it is not told why replies end, each end in that time is a cut."""
     return mean([[reaction.yielded for reaction in reactions(case, DIRECTED)] for case in cases])
 
 
@@ -89,17 +98,17 @@ yield_time_decisive_p50, yield_time_decisive_p90 = (_yield_time(percent, "decisi
 
 def yield_times_s(case: Case, since: str) -> list[float]:
     """The times behind yield_time_onset_p50 (since "onset") or yield_time_decisive_p50, in order of the turns."""
-    found = [(r.sound.end, r.turn.speech_start if since == "onset" else r.turn.decisive)
+    found = [(r.silent_at, r.turn.speech_start if since == "onset" else r.turn.decisive)
              for r in reactions(case, DIRECTED) if r.yielded]
     return [(end - start) / RATE_HZ for end, start in found if start is not None]
 
 
 def _wrong_yields(kind: str, what: str):
     @metric("share", "lower", _TAU, name=f"wrong_yields_{kind}", definition=(
-        f"Share of {what} beginning while the agent speaks (sound with words) for which its sound ends within 1 s (and "
-        "the delay that was added to all that it does) and stays away for 0.5 s or until a new reply. Only counted for "
-        "an agent that yields to a turn or stop at least once in these conversations: whoever stops for nobody does "
-        "not tell people from noise."))
+        f"Share of {what} beginning while the agent speaks (sound with words) for which its reply is cut, and silent, "
+        "within 1 s (and the delay that was added to all that it does), as in yield_rate. Only counted for an agent "
+        "that yields to a turn or stop at least once in these conversations: whoever stops for nobody does not tell "
+        "people from noise."))
     def wrong_yields(cases: Sequence[Case]) -> Sample:
         able = any(reaction.yielded for case in cases for reaction in reactions(case, DIRECTED))
         return mean([[reaction.yielded for reaction in reactions(case, (kind,))] if able else [] for case in cases])
@@ -138,7 +147,7 @@ def resumes(cases: Sequence[Case]) -> Sample:
 
 
 def _resumed(case: Case, reaction: Reaction) -> bool | None:
-    silent, directed = reaction.sound.end, case.until(reaction.turn)
+    silent, directed = reaction.silent_at, case.until(reaction.turn)
     again = next((s.start for s in case.sounds if s.spoken and s.start >= silent), None)
     if again is not None and again <= min(silent + _RESUME, directed):
         return True
@@ -147,16 +156,45 @@ def _resumed(case: Case, reaction: Reaction) -> bool | None:
 
 @metric("share", "lower", _TAU)
 def self_interruptions(cases: Sequence[Case]) -> Sample:
-    """Share of the agent's sounds with words that end cut short although nothing on the user's side had sounded in the
-    2 s before: it took its own echo, or nothing at all, for somebody. Only counted for an agent that yields to a turn
-    or stop at least once in these conversations, as for wrong_yields."""
+    """Share of the agent's sounds with words with which its reply is cut although nothing on the user's side had
+    sounded in the 2 s before: it took its own echo, or nothing at all, for somebody. Where it is not told why replies
+    end, those are cut that break off as loud as speech. Only counted for an agent that yields to a turn or stop at
+    least once in these conversations, as for wrong_yields."""
+    return _cut_alone(cases, cases)
+
+
+@metric("share", "lower", _TAU)
+def echo_interruptions(cases: Sequence[Case]) -> Sample:
+    """As self_interruptions, of the sounds in conversations in which the agent's own voice comes back into its
+    microphone: with headphones there is no echo to be taken for somebody."""
+    return _cut_alone([case for case in cases if case.echo_db is not None], cases)
+
+
+def _cut_alone(counted: Sequence[Case], cases: Sequence[Case]) -> Sample:
+    """Of the sounds of `counted`; whether the agent can yield is seen in all `cases`."""
     able = any(reaction.yielded for case in cases for reaction in reactions(case, DIRECTED))
     return mean([[_alone_and_cut(case, sound) for sound in case.sounds if sound.spoken] if able else []
-                 for case in cases])
+                 for case in counted])
 
 
 def _alone_and_cut(case: Case, sound: Sound) -> bool:
-    if sound.end >= case.num_samples or case.finished(sound):
+    """Whether a sound is the last of a reply that was cut with nothing from the user in the 2 s before the agent, not
+    those who hear it later, did so."""
+    ending = case.ending(sound)
+    if ending.silent_at > sound.end or not (_breaks_off(case, sound) if ending.cut is None else ending.cut):
         return False
-    since = sound.end - _YIELD
-    return not any(turn.speech_start < sound.end and turn.speech_end > since for turn in case.turns)
+    at = ending.over_at - case.late
+    return not any(turn.speech_start < at and turn.speech_end > at - _YIELD for turn in case.turns)
+
+
+def _breaks_off(case: Case, sound: Sound) -> bool:
+    """Whether a sound is still as loud as speech just before it is gone: in its last 10 ms until it has faded.
+
+    Where reasons are told, it does so at six in ten of 1,017 cuts and at none of 1,093 ends of the agent's own; of
+    sentences of other synthesizers at one in eight at most, where they end in a plosive.
+    """
+    following = min((s.start for s in case.sounds if s.start >= sound.end), default=case.num_samples)
+    power = np.square(case.agent[sound.start:min(sound.end + _TAIL, following)], dtype=np.float64)
+    level = np.mean(power[:sound.end - sound.start])
+    end = np.flatnonzero(power >= level * 10 ** (_FADED_DB / 10))[-1] + 1
+    return bool(np.mean(power[max(0, end - FRAME):end]) >= level * 10 ** (_LOUD_DB / 10))
