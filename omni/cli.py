@@ -275,19 +275,45 @@ def _add_train(commands) -> None:
         "  omni train tiny/words         the mind on text\n"
         "  omni train tiny/connect       the mind reads those ears, single turns\n"
         "  omni train tiny/duplex        whole conversations, long ones, and its own\n\n"
-        "The shipped ears go on:\n\n"
-        "  omni train tiny/ears_world    more of the world's words, more throats\n"
-        "  omni train tiny/bank_voices   a larger bank; then tiny/ears_voices, with its voices and rare words\n\n"
-        "Ears may also begin with what a Whisper hears:\n\n"
-        "  omni train tiny/distil        ears taught by a Whisper; then tiny/ears --set init=runs/distil\n\n"
+        "The shipped voice, ears and mind go on, with more to talk about:\n\n"
+        "  omni train tiny/voice_world   the voice learns new words\n"
+        "  omni train tiny/words_world   the mind, on text\n"
+        "  omni train tiny/duplex_world  it hears, and goes on reading\n"
+        "  omni train tiny/ears_world    the ears: new words, more throats\n\n"
+        "and from there, each with what the one before it has made:\n\n"
+        "  omni train tiny/bank_voices   a larger bank: more voices, rare words\n"
+        "  omni train tiny/ears_voices   ears on it\n"
+        "  omni train tiny/duplex_more   the mind reads those ears, mostly on text\n"
+        "  omni train tiny/duplex_heard  mostly sound again\n"
+        "  omni train tiny/bank_neural   neural voices too\n"
+        "  omni train tiny/ears_neural   ears on it\n"
+        "  omni train tiny/duplex_neural the mind reads those ears, and copies\n"
+        "  omni train tiny/duplex_cut    it reads at which word it was cut; from duplex_heard, too\n"
+        "  omni train tiny/bank_kinds    more of what is asked seldom\n"
+        "  omni train tiny/reconnect     the shipped mind's connector learns to read the ears of ears_neural\n"
+        "  omni train tiny/duplex_lately the mind goes on with them, and reads what sounded lately\n\n"
+        "Beside these:\n\n"
+        "  omni train tiny/voice_last    the vocoder against judges; then tiny/join, that voice for a trained mind\n"
+        "  omni train tiny/preference    what is right about the floor is preferred to what the mind would have done\n"
+        "  omni train tiny/distil        ears taught by a Whisper; then tiny/ears --set init=runs/distil\n"
+        "  omni train large/distil       the same at the papers' size\n"
+        "  omni train tiny/claims/NAME   what a claim of the papers comes to: base, implicit, no_own_stream,\n"
+        "                                preferred, rollouts, slow_floor, think_against, think_least, think_most\n"
+        "  omni train tiny/left_out/NAME what the ears owe to what: base, then augmentation, nothing, people\n\n"
         "Set OMNI_DATA_DIR to the real recordings. Ctrl-C keeps what was learned, and the same command goes on from\n"
         "there. The rate falls to zero at the end of the budget, so a short run ends as well as a long one. Several\n"
-        "processes: torchrun --nproc-per-node=N -m omni train CONFIG.")
+        "processes with one file system: torchrun --nproc-per-node=N -m omni train CONFIG. What has no loop (banks,\n"
+        "wordings) the first one does, and the others wait.\n\n"
+        "A recipe runs again what has another configuration now, or was made from something that is another now, and\n"
+        "says why. Its budget is shared by the stages that learn, in proportion to loop.minutes of their files; the\n"
+        "others take what they take, and stages that are finished in their own length are not counted. The same\n"
+        "command goes on by the same shares; a longer budget makes every share longer.")
     parser.add_argument("config", help='a YAML file, or one of the project\'s own by name ("tiny/ears")')
-    parser.add_argument("--budget", metavar="TIME", help="wall-clock time of the whole schedule: 30m, 1.5h")
+    parser.add_argument("--budget", metavar="TIME", help="wall-clock time of the whole schedule: 30m, 1.5h; "
+                        "of a recipe, shared by its stages as told above")
     parser.add_argument("--out", metavar="DIR", help="folder of the run")
-    parser.add_argument("--threads", type=int, help="of torch")
-    parser.add_argument("--device", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, help="of torch; of a recipe, in every stage that learns")
+    parser.add_argument("--device", help="cpu or cuda, likewise")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="change a value of the file, such as loop.lr=1e-3 or seed=2; may be repeated")
     parser.set_defaults(call=call)

@@ -10,6 +10,7 @@ import multiprocessing
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from omni.base.config import LATER, nearest
 from omni.base.errors import ConfigError
-from omni.data import held_out, recordings, skills, voices
+from omni.data import held_out, recordings, skills, user, voices
 from omni.data.skills import chatter, floor, readback, smalltalk
 from omni.data.skills.talk import Ask, Memory
 
@@ -68,13 +69,14 @@ class Utterance:
 def _seldom(rng: random.Random, memory: Memory, asked: Counter) -> Ask | None:
     """Of some asks of any skill, or of the one before, the one of the kind that was asked least."""
     skill = memory.skill if memory.skill and rng.random() < 0.5 else rng.choice(skills.names())
-    found = [ask for ask in (skills.ask(rng, memory, skill) for _ in range(_DRAWS)) if ask is not None]
+    found = [ask for ask in (user.asked(rng, memory, skill) for _ in range(_DRAWS)) if ask is not None]
     return min(found, key=lambda ask: asked[ask.skill, ask.kind], default=None)
 
 
 def _draw(rng: random.Random, memory: Memory, more: dict[str, float] | None = None, evenly: float = 0.0,
           asked: Counter | None = None) -> dict:
-    """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur.
+    """A line without its sound. Asks come as in a conversation, one after the other, so that all kinds occur. What is
+    held out for evaluation, and what chance hits upon one time in many thousands, is drawn again.
 
     Args:
         more: share of the asks that are of a skill in any case.
@@ -87,7 +89,7 @@ def _draw(rng: random.Random, memory: Memory, more: dict[str, float] | None = No
         if more and rng.random() < sum(more.values()):
             follows = rng.choices(list(more), list(more.values()))[0]
         said = _seldom(rng, memory, asked) if evenly and rng.random() < evenly else None
-        said = said or follows and skills.ask(rng, memory, follows) or skills.ask(rng, memory)
+        said = said or follows and user.asked(rng, memory, follows) or user.asked(rng, memory)
         asked[said.skill, said.kind] += 1
         skills.take(said, memory)
         right = skills.answer(said, memory, rng)
@@ -99,7 +101,14 @@ def _draw(rng: random.Random, memory: Memory, more: dict[str, float] | None = No
                 "decisive": said.decisive, "open": said.open}
     if kind < 0.82:
         return {"text": rng.choice(BACKCHANNELS), "reply": "", "skill": "backchannel"}
-    return {"text": chatter.text(rng), "reply": "", "skill": "other"}
+    return {"text": _allowed(lambda: chatter.text(rng)), "reply": "", "skill": "other"}
+
+
+def _allowed(draw: Callable[[], str]) -> str:
+    """What is drawn, and is not held out."""
+    while (text := draw()).lower() in held_out.wordings():
+        pass
+    return text
 
 
 def _halves(text: str, voice: voices.Voice, rng: random.Random) -> voices.Spoken:
@@ -134,7 +143,8 @@ def _synthesise(task: tuple[int, int, "BankStage", list[str]]) -> list[tuple[np.
         if rng.random() < 0.1:
             memory = Memory()
         if words and rng.random() < stage.lexicon:
-            line = {"text": " ".join(rng.sample(words, rng.randint(3, 8))), "reply": "", "skill": "lexicon"}
+            text = _allowed(lambda: " ".join(rng.sample(words, rng.randint(3, 8))))
+            line = {"text": text, "reply": "", "skill": "lexicon"}
         else:
             line = _draw(rng, memory, stage.more, stage.evenly, asked)
         held_out = rng.random() < 0.05

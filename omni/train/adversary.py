@@ -28,6 +28,7 @@ from omni.model.synthesizer import Course
 from omni.model.tokens import Pieces
 from omni.train import loop, stages
 from omni.train.loop import LoopConfig
+from omni.train.team import leads
 from omni.train.voice import Lessons, sounded, stft_loss
 
 RESOLUTIONS = ((256, 64), (512, 128), (1024, 256))  # samples of a window, and between windows
@@ -140,4 +141,5 @@ def train(stage: AdversaryStage) -> None:
             raise ConfigError(f"init: {stage.init} has no {name} of this shape")
     stream = Lessons(Path(stage.lessons), stage.blocks, stage.batch, stage.seed)
     loop.run(contest, loader(stream, stage.workers), lambda model, batch: model.losses(batch), stage.loop, folder)
-    pieces.save(folder / "pieces.json")
+    if leads():
+        pieces.save(folder / "pieces.json")

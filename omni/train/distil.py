@@ -39,6 +39,7 @@ from omni.model.teacher import FRAME, Teacher
 from omni.train import loop, stages
 from omni.train.ears_losses import ctc
 from omni.train.loop import LoopConfig
+from omni.train.team import leads
 
 BLOCK = Timebase().block_samples
 TEACHER_FRAMES = exact_div(BLOCK, FRAME)    # in a block: 4
@@ -206,8 +207,9 @@ def _sources(stage: DistilStage) -> list[Path]:
     if not Path(stage.audio).is_dir():
         raise ConfigError(f"audio: {stage.audio} is no folder")
     heard = Path(stage.out) / "audio.txt"
-    heard.parent.mkdir(parents=True, exist_ok=True)
-    heard.write_text(listing(Path(stage.audio)), encoding="utf-8")
+    if leads():
+        heard.parent.mkdir(parents=True, exist_ok=True)
+        heard.write_text(listing(Path(stage.audio)), encoding="utf-8")
     return [heard, *teacher]
 
 

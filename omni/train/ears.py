@@ -28,6 +28,7 @@ from omni.train import loop, stages
 from omni.train.ears_losses import ctc, known_bce, mask, timed_ctc, warp
 from omni.train.ears_scores import Scores
 from omni.train.loop import LoopConfig
+from omni.train.team import first_alone, leads
 
 HEADS = ("pieces", "sounds", "speech")  # of the encoder, which a run that it begins with may lack
 PHONE_WEIGHT, PIECE_WEIGHT, SOUND_WEIGHT, SPEECH_WEIGHT = 0.5, 1.0, 2.0, 0.1
@@ -150,7 +151,8 @@ def train(stage: EarsStage) -> None:
     torch.manual_seed(stage.seed)
     phones, vocabulary, encoder = phone_names(source), None, stage.encoder
     if encoder.caption_pieces:
-        vocabulary = _vocabulary(stage, folder)
+        with first_alone():
+            vocabulary = _vocabulary(stage, folder)
         encoder = dataclasses.replace(encoder, caption_pieces=len(vocabulary))
     model = Ears(encoder, phones, stage.warp)
     if stage.init:
@@ -176,7 +178,8 @@ def _vocabulary(stage: EarsStage, folder: Path) -> Vocabulary:
     if vocabulary is None:
         texts = (u.text for u in bank.load(Path(stage.bank)) if u.text and not u.dev)
         vocabulary = Vocabulary.learn(texts, stage.encoder.caption_pieces)
-    vocabulary.save(folder / CAPTIONS_FILE)
+    if leads():
+        vocabulary.save(folder / CAPTIONS_FILE)
     return vocabulary
 
 

@@ -4,7 +4,8 @@ What step n does depends on the checkpoint before it, the number n and the rate,
 numbers, and the generators are seeded anew for every step. So a run that was stopped anywhere and goes on equals one
 that was not, bit for bit on a CPU, if it is given `steps` (a budget of time depends on the clock).
 
-Several processes (torchrun) share a step: each takes its own batches, gradients are averaged, the first one writes.
+Several processes (torchrun) share a step: each takes its own batches, gradients are averaged, the first one writes
+(`omni.train.team`).
 """
 
 import contextlib
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -29,6 +29,7 @@ from omni.base.config import LATER
 from omni.base.memory import keep_memory
 from omni.train import curves
 from omni.train.muon import Muon
+from omni.train.team import Team, leads, meet, together
 
 TOGETHER_S = 10.0  # in which signals to several processes are one
 Batches = Callable[[int, int], Iterator]  # (first, every): batches number first, first + every, ...
@@ -99,11 +100,6 @@ def cpu_has_bf16() -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
-def leads() -> bool:
-    """Whether this process is the only one, or the first of those that torchrun has started: the one that writes."""
-    return int(os.environ.get("RANK", 0)) == 0
-
-
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write safetensors so that the file is complete or not there; a tensor with two names is written under both."""
     partial = path.with_suffix(".partial")
@@ -118,6 +114,7 @@ def own_device(device: str) -> str:
     return device
 
 
+@together()
 def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig, folder: Path,
         validate: Callable[[nn.Module], dict[str, float]] | None = None,
         lr_scale: Callable[[str], float] = lambda name: 1.0, also: Also | None = None) -> None:
@@ -134,17 +131,17 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config.threads)
     keep_memory()
-    team = _Team(config.device)
+    team = Team(config.device)
     model.to(config.device)
     course = _Course(model, config, folder, lr_scale, also)
     started, saved = time.monotonic() - course.seconds, time.monotonic()
-    log = _Log(folder, config, course) if team.rank == 0 else None
+    log = _Log(folder, config, course) if leads() else None
     source: Iterator | None = None
     if log is not None and config.device == "cpu" and config.bf16_cpu and not config.computes_bf16:
         log.bar.write("this CPU does not multiply bfloat16 (no amx_bf16 among its flags): float32")
 
     def checkpoint() -> None:
-        if team.rank == 0:
+        if leads():
             course.seconds = time.monotonic() - started
             course.save(folder)
 
@@ -177,7 +174,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
         curves.draw(folder)
     course.take_average()
     model.eval()
-    team.leave()
+    meet()  # what the first one has written is there for all
 
 
 def _optimisers(named: list[tuple[str, nn.Parameter]], config: LoopConfig,
@@ -225,7 +222,7 @@ class _Course:
         c = self.config
         return self.step / c.steps if c.steps is not None else elapsed / (c.minutes * 60)
 
-    def advance(self, source: Iterator, loss_of: Losses, elapsed: float, team: "_Team") -> dict[str, float]:
+    def advance(self, source: Iterator, loss_of: Losses, elapsed: float, team: Team) -> dict[str, float]:
         """One step; gives what is to be logged."""
         c = self.config
         rate = min(1.0, (self.step + 1) / c.warmup) * 0.5 * (1 + math.cos(math.pi * min(self.progress(elapsed), 1)))
@@ -304,55 +301,6 @@ class _Course:
             for n, p in self.named:
                 p.copy_(live[n])
         return scores
-
-
-class _Team:
-    """The processes that train together: one, or those that torchrun has started."""
-
-    def __init__(self, device: str):
-        self._own = "RANK" in os.environ and dist.is_available() and not dist.is_initialized()
-        if device.startswith("cuda:"):
-            torch.cuda.set_device(device)  # nccl takes the current one
-        if self._own:
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        together = dist.is_available() and dist.is_initialized()
-        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
-        self._device = device
-
-    def leave(self) -> None:
-        """Wait for the others, and part."""
-        if self._own:
-            dist.barrier()
-            dist.destroy_process_group()
-
-    def agree(self, seconds: float) -> float:
-        """The first process's clock, for all."""
-        if self.size == 1:
-            return seconds
-        told = torch.tensor([seconds], dtype=torch.float64, device=self._device)
-        dist.broadcast(told, 0)
-        return told.item()
-
-    def any(self, asked: bool) -> bool:
-        """Whether one of them says so."""
-        if self.size == 1:
-            return asked
-        told = torch.tensor([float(asked)], device=self._device)
-        dist.all_reduce(told)
-        return told.item() > 0
-
-    def average(self, parameters: list[nn.Parameter]) -> None:
-        """Gradients become their mean over the processes; one that a process has none of counts as zero."""
-        if self.size == 1:
-            return
-        for p in parameters:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        whole = torch.cat([p.grad.flatten() for p in parameters])
-        dist.all_reduce(whole)
-        whole /= self.size
-        for p, part in zip(parameters, whole.split([p.numel() for p in parameters]), strict=True):
-            p.grad.copy_(part.view_as(p))
 
 
 class _Stop:

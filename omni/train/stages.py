@@ -10,7 +10,9 @@
 
 import importlib
 import json
+import os
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from omni.base.errors import ConfigError
 from omni.data import provenance
 from omni.model import weights
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
-from omni.train import loop
+from omni.train.team import leads, meet, together
 
 STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "EarsStage"),
           "wordings": ("omni.train.wordings", "WordingsStage"), "voice": ("omni.train.voice", "VoiceStage"),
@@ -33,8 +35,10 @@ STAGES = {"bank": ("omni.data.bank", "BankStage"), "ears": ("omni.train.ears", "
           "duplex": ("omni.train.duplex", "DuplexStage"), "join": ("omni.train.join", "JoinStage"),
           "reconnect": ("omni.train.reconnect", "ReconnectStage"),
           "adversary": ("omni.train.adversary", "AdversaryStage"), "recipe": ("omni.train.recipe", "RecipeStage")}
-# may change when a run goes on: they say how long, where and how fast, not what is learned
-_FREE = {"minutes", "checkpoint_minutes", "threads", "device", "workers", "processes"}
+# where and how fast, which changes nothing of what is learned
+_PLACE = {"checkpoint_minutes", "threads", "device", "workers", "processes"}
+_FREE = _PLACE | {"minutes"}  # may change when a run goes on
+_TAKES = ("bank", "ears", "words", "voice", "captions", "duplex", "init")
 
 
 def minutes(text: str) -> float:
@@ -83,12 +87,14 @@ def begin(config: Any, data: list[Path]) -> Path:
     plain, path = base_config.to_plain(config), folder / "config.yaml"
     if path.exists() and (folder / "resume.safetensors").exists():
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for key, old, new in _differences(before, plain):
+        for key, old, new in differences(before, plain, _FREE):
             raise ConfigError(f"{folder} holds a run with {key}: {old}, now it is {new}; choose another --out to begin "
                               "anew, or the same value to go on")
-    if not loop.leads():
+    if not leads():
         return folder
-    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    partial = path.with_suffix(".partial")  # the others may be reading it
+    partial.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    os.replace(partial, path)
     starts = folder / "run.json"
     told = json.loads(starts.read_text(encoding="utf-8")) if starts.exists() else []
     told.append({"omni": __version__, "commit": provenance.commit(), "config": base_config.fingerprint(config),
@@ -132,34 +138,65 @@ def ears_of(source: str) -> tuple[dict[str, Tensor], Vocabulary | None]:
     return {f"encoder.{n}": t.clone() for n, t in model.encoder.state_dict().items()}, model.vocabulary
 
 
-def _differences(before: Any, now: Any, name: str = ""):
+def learns(config: Any) -> bool:
+    """Whether a stage has a loop: a length, a device and threads."""
+    return hasattr(config, "loop")
+
+
+def lesson(config: Any) -> dict[str, Any]:
+    """The configuration as plain values, without those that say where and how fast it runs."""
+    def kept(value: Any) -> Any:
+        return {k: kept(v) for k, v in value.items() if k not in _PLACE} if isinstance(value, dict) else value
+
+    return kept(base_config.to_plain(config))
+
+
+def taken(config: Any) -> list[Path]:
+    """Folders of stages, and weights by name or folder, that a stage is made from. The voice in whose echo ears listen
+    is not among them: it is a part of the room."""
+    found = (getattr(config, name, None) for name in _TAKES)
+    return [Path(value) for value in found if isinstance(value, str) and value]
+
+
+def differences(before: Any, now: Any, free: Set[str], name: str = ""):
+    """Plain values that are not the same, but for those called as in `free`: (name, value before, value now)."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in {**before, **now}:
-            if key not in _FREE:
-                yield from _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            if key not in free:
+                yield from differences(before.get(key), now.get(key), free, f"{name}.{key}".lstrip("."))
     elif before != now:
         yield name, before, now
 
 
+def run(module: Any, config: Any) -> None:
+    """Run a stage. Of the processes that torchrun has started the first one alone runs what has no loop; when this
+    returns, the stage's result is there for all of them."""
+    if leads() or learns(config) or config.stage == "recipe":
+        module.train(config)
+    meet()
+
+
 def main(args) -> int:
     """The command."""
-    overrides = list(args.set)
+    overrides, where = list(args.set), "loop."
     if args.out:
         overrides.append(f"out={json.dumps(args.out)}")
     if args.budget or args.threads or args.device:
         plain = load_stage(args.config, [])[1]
         if plain.stage == "recipe":
-            raise ConfigError("a recipe's stages have budgets, threads and devices of their own: run one alone, or "
-                              "--set changes='{tiny/ears: [loop.minutes=5]}'")
-        if not hasattr(plain, "loop"):
+            where = ""
+        elif not learns(plain):
             raise ConfigError(f"stage {plain.stage} learns nothing: --budget, --threads and --device are for those "
                               "that do")
     if args.budget:
-        overrides += [f"loop.minutes={minutes(args.budget)}", "loop.steps=null"]
+        overrides.append(f"{where}minutes={minutes(args.budget)}")
+        if where:
+            overrides.append("loop.steps=null")
     if args.threads:
-        overrides.append(f"loop.threads={args.threads}")
+        overrides.append(f"{where}threads={args.threads}")
     if args.device:
-        overrides.append(f"loop.device={args.device}")
+        overrides.append(f"{where}device={args.device}")
     module, config = load_stage(args.config, overrides)
-    module.train(config)
+    with together():
+        run(module, config)
     return 0

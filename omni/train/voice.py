@@ -37,6 +37,7 @@ from omni.model.weights import load_model
 from omni.train import loop, stages
 from omni.train.growing import EMBEDDING, bring_rows, pieces_of
 from omni.train.loop import LoopConfig
+from omni.train.team import first_alone, leads
 
 _PAUSE_MS = {",": 180, ".": 320, "?": 320}
 _TOLD = {"W": "double you", **MISREAD}  # how flite is told to say what it would say otherwise
@@ -359,9 +360,10 @@ def train(stage: VoiceStage) -> None:
         WeightsError: `init` is neither a run nor weights, or has a mouth of other sizes.
     """
     pieces, lessons = Pieces(skills.vocabulary()), Path(stage.lessons)
-    if not lessons.exists():
-        lessons.parent.mkdir(parents=True, exist_ok=True)
-        prepare(lessons, pieces, stage.texts, stage.processes)
+    with first_alone():
+        if not lessons.exists():
+            lessons.parent.mkdir(parents=True, exist_ok=True)
+            prepare(lessons, pieces, stage.texts, stage.processes)
     folder = stages.begin(stage, [lessons])
     torch.manual_seed(stage.seed)
     table = pronunciations(lessons, len(pieces), stage.mouth.synthesizer.max_phones)
@@ -372,7 +374,8 @@ def train(stage: VoiceStage) -> None:
     trainer.mouth.vocoder.requires_grad_(stage.vocoder)
     stream = Lessons(lessons, stage.blocks, stage.batch, stage.seed)
     loop.run(trainer, loader(stream, stage.workers), lambda model, batch: model.losses(batch), stage.loop, folder)
-    pieces.save(folder / "pieces.json")
+    if leads():
+        pieces.save(folder / "pieces.json")
 
 
 def _take(mouth: Mouth, folder: Path, pieces: Pieces) -> None:
