@@ -169,6 +169,8 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
         if stopped and log is not None:
             log.bar.write("interrupted; keeping what was learned")
         checkpoint()
+        if validate is not None and log is not None and not stopped:    # what is stored in the end
+            log.validated(course.step, course.with_average(validate))
     if log is not None:
         log.close(course.step, time.monotonic() - started)
         curves.draw(folder)

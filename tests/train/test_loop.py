@@ -239,6 +239,7 @@ def test_validation_sees_the_average_and_training_goes_on_from_the_parameters(tm
     straight = _model()
     loop.run(straight, _batches(clock), _loss, _config(40), tmp_path / "other")
     assert len(seen) >= 3 and not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[-1], straight[0].weight), "what is stored in the end has a score too"
     assert torch.equal(load_file(tmp_path / "model.safetensors")["0.weight"], straight[0].weight)
     assert '"score": 1.0' in (tmp_path / "log.jsonl").read_text()
 
