@@ -145,7 +145,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
             course.seconds = time.monotonic() - started
             course.save(folder)
 
-    stopped = False
+    stopped, validated = False, -1
     with _Stop(patience_s=0.0 if team.size == 1 else TOGETHER_S) as stop:
         try:
             # all stop after the same step: whoever went on alone would wait for the others' gradients for ever
@@ -161,6 +161,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
                     checkpoint()
                     if validate is not None and log is not None:
                         log.validated(course.step, course.with_average(validate))
+                        validated = course.step
                     if log is not None:
                         curves.draw(folder)
                     saved = time.monotonic()
@@ -169,7 +170,7 @@ def run(model: nn.Module, batches: Batches, loss_of: Losses, config: LoopConfig,
         if stopped and log is not None:
             log.bar.write("interrupted; keeping what was learned")
         checkpoint()
-        if validate is not None and log is not None and not stopped:    # what is stored in the end
+        if validate is not None and log is not None and not stopped and validated != course.step:   # what is stored
             log.validated(course.step, course.with_average(validate))
     if log is not None:
         log.close(course.step, time.monotonic() - started)
