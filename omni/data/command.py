@@ -27,13 +27,14 @@ from omni.data import skills
 from omni.data.augment import recorded
 from omni.data.hearing import SOUNDS, Hearing, HearingConfig, phone_names
 from omni.data.numbered import loader
-from omni.data.streams import RATE_HZ, SoundConversations
+from omni.data.streams import BATCH, DRILLS, RATE_HZ, SoundConversations
 from omni.model.encoder import caption_text
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 from omni.model.weights import load_model
 
 BLOCK_S = 0.08
 NUM_BLOCKS = 250  # of a conversation
+ROW_SETTINGS = ("drills", "listening", "hasty", "copies", "interrupted", "pauses", "revoice")
 EARS = "tiny/ears_senses"   # of the ears' lessons, unless told
 
 
@@ -44,22 +45,14 @@ def streams(args) -> list[SoundConversations]:
     Raises:
         ConfigError: there is no bank, or no such configuration.
     """
-    values = {"batch": 6, "drills": 2} | _configured(args.config, "duplex") if args.config else {"batch": 1}
+    values = {"drills": DRILLS} | _configured(args.config, "duplex") if args.config else {"batch": 1}
     bank = _bank(args)
     mouth = load_model(args.model).mouth
     words = list(Pieces(skills.vocabulary()).words)
-    ends = [values.get(name, 0) for name in ("listening", "drills", "interrupted")]
-    hasty, copies = values.get("hasty", 0), values.get("copies", 0)
-    told = {name: values[name] for name in ("pauses", "revoice") if name in values}
-    found = []
-    for row in range(values["batch"]):
-        drill, quick = row < ends[1], ends[1] - hasty <= row < ends[1]
-        kind = {"drills": int(drill), "listening": int(row < ends[0]), "hasty": int(quick),
-                "copies": int(quick and row >= ends[1] - copies),
-                "interrupted": int(ends[1] <= row < ends[1] + ends[2])}
-        found.append(SoundConversations(bank, mouth, words, args.blocks or values.get("blocks", NUM_BLOCKS), 1,
-                                        args.seed + row, dev=args.dev, **kind, **told))
-    return found
+    num_blocks, batch = args.blocks or values.get("blocks", NUM_BLOCKS), values.get("batch", BATCH)
+    told = {name: values[name] for name in ROW_SETTINGS if name in values}
+    return [SoundConversations(bank, mouth, words, num_blocks, batch, args.seed + row, dev=args.dev, only=row, **told)
+            for row in range(batch)]
 
 
 def _configured(name: str, stage: str) -> dict:

@@ -19,7 +19,7 @@ from omni.data.augment import hesitate, revoice
 from omni.data.conversations import BLOCK, RATE_HZ
 from omni.data.live_room import LEVEL
 from omni.data.partner import OPEN_AFTER
-from omni.data.pauses import unfinished, untold
+from omni.data.pauses import thinking
 from omni.data.recordings import active_span
 from omni.data.skills import chatter, readback
 from omni.data.skills.sounds import SOUNDS
@@ -222,11 +222,6 @@ class SoundSource:
                                       24_000 if known else int(OPEN_S * RATE_HZ))
         voice = u.source if ":" in u.source else f"{u.source}/{u.name}"
         return SoundLine(samples, u.text, u.skill, len(samples), voice, words, ask)
-
-
-def thinking(ask: Ask) -> list[int]:
-    """After how many words somebody who asks may stop to think, and nobody who understands takes the floor."""
-    return sorted({*unfinished(ask), *untold(ask)})
 
 
 def _clips(root: Path, dev: bool) -> list[tuple[str, np.ndarray]]:

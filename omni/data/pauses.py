@@ -42,6 +42,11 @@ def untold(ask: Ask) -> list[int]:
     return list(range(2, last + 1))
 
 
+def thinking(ask: Ask) -> list[int]:
+    """After how many words somebody who asks may stop to think, and nobody who understands takes the floor."""
+    return sorted({*unfinished(ask), *untold(ask)})
+
+
 def finished(ask: Ask) -> list[int]:
     """After how many words what was said may be all, though more is to come: an order that has its drink and goes on,
     a string of several groups after each but the last."""

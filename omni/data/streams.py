@@ -11,10 +11,11 @@ import torch
 from omni.data import conversations, recordings
 from omni.data.augment import Augment, note
 from omni.data.conversations import BLOCK, DRILL, RATE_HZ, START_AFTER, TALK, Conversation, Heard
-from omni.data.lines import PAUSES, SoundSource, TextSource, thinking
+from omni.data.lines import PAUSES, SoundSource, TextSource
 from omni.data.live_room import faded, placed
 from omni.data.numbered import Numbered
 from omni.data.partner import OPEN_AFTER
+from omni.data.pauses import thinking
 from omni.data.skills.sounds import SOUNDS
 from omni.data.speaker import TextSpeaker, VoiceSpeaker
 from omni.data.spelling import Speller
@@ -26,6 +27,7 @@ from omni.model.mouth import Mouth
 from omni.model.tokens import END_SPEAK, FIRST_PIECE, START_SPEAK, Pieces
 
 SLOTS_PER_BLOCK = 2 * CAPTION_SLOTS
+BATCH, DRILLS = 6, 2  # rows of a batch with sound, and how many of them are turn upon turn, unless told
 HASTE = 4.0  # how many times faster than speech replies are in hasty rows
 _THINKING = int(0.19 * RATE_HZ)  # samples of silence inside of what is asked that are a pause
 _WEIGHTS = {"think": 0.5, "start": 1.0, "end": 1.0, "piece": 1.0}
@@ -196,17 +198,23 @@ class SoundConversations(Numbered):
     none a drill: what was said minutes ago is remembered, and minutes are waited. In the last `hasty` drills the
     agent's replies are without sound and `HASTE` times as fast, as in lessons of text: half of a drill is else its own
     speech. They have more of what is known by heart, the last `copies` of them strings and orders to say back.
-    `pauses`, `revoice`: see `SoundSource`; `floor_every`: see `conversations.build`.
+    `pauses`, `revoice`: see `SoundSource`; `floor_every`: see `conversations.build`. With `only`, the number of a row,
+    all that is made is that one.
     """
 
     def __init__(self, folder: Path, mouth: Mouth, words: list[str], num_blocks: int, batch: int, seed: int,
                  dev: bool = False, drills: int = 0, long_share: float = 0.0, long_blocks: int = 1_600,
                  interrupted: int = 0, pauses: float = PAUSES, listening: int = 0, revoice: float = 0.0,
-                 floor_every: int = 1, hasty: int = 0, copies: int = 0):
-        self.floor_every, self.hasty, self.copies = floor_every, hasty, copies
-        self.interrupted, self.pauses, self.listening, self.revoice = interrupted, pauses, listening, revoice
-        self.folder, self.mouth, self.words = folder, mouth, words
-        self.num_blocks, self.batch, self.seed, self.dev, self.drills = num_blocks, batch, seed, dev, drills
+                 floor_every: int = 1, hasty: int = 0, copies: int = 0, only: int | None = None):
+        plain = [LISTENING] * listening + [DRILL] * (drills - hasty - listening)
+        quick = [QUIZ] * (hasty - copies) + [COPY] * copies
+        talk = [INTERRUPTS] * interrupted + [TALK] * (batch - drills - interrupted)
+        self.rows = [*((manners, False) for manners in plain), *((manners, True) for manners in quick),
+                     *((manners, False) for manners in talk)][:batch]   # and whether its replies are silent
+        if only is not None:
+            self.rows, long_share = [self.rows[only]], 0.0
+        self.folder, self.mouth, self.words, self.num_blocks = folder, mouth, words, num_blocks
+        self.seed, self.dev, self.pauses, self.revoice, self.floor_every = seed, dev, pauses, revoice, floor_every
         self.long_share, self.long_blocks = long_share, long_blocks
 
     def open(self):
@@ -219,16 +227,11 @@ class SoundConversations(Numbered):
         babble = [u.samples for u in source.pools["other"]]
         augment = Augment(recordings.rooms(root), recordings.noises(root), babble)
 
-        plain = self.drills - self.hasty
-        drills = [LISTENING] * self.listening + [DRILL] * (plain - self.listening)
-        drills += [QUIZ] * (self.hasty - self.copies) + [COPY] * self.copies
-        kinds = drills + [INTERRUPTS] * self.interrupted + [TALK] * self.batch
-
         def make(rng: random.Random):
             rows, captions, long = [], [], self.long_share > 0 and rng.random() < self.long_share
             num_blocks = self.long_blocks if long else self.num_blocks
-            for row in range(max(self.batch * self.num_blocks // num_blocks, 1)):
-                manners, silent = LONG if long else kinds[row], not long and plain <= row < self.drills
+            fewer = [(LONG, False)] * max(len(self.rows) * self.num_blocks // self.long_blocks, 1)
+            for manners, silent in fewer if long else self.rows:
                 talk = conversations.build(rng, num_blocks, source, quick if silent else speaker, manners,
                                            self.floor_every)
                 own = talk.own_audio()

@@ -24,7 +24,7 @@ FRAME = 160     # 10 ms
 AUDIBLE_DB = -50.0
 DIRECTED = ("turn", "pause", "stop")    # kinds of turns that are for the agent
 
-_BRIDGE = 8_000     # 500 ms: the pauses within the agent's speech that Full-Duplex-Bench v1.5 (get_timing.py) closes
+BRIDGE = 8_000     # 500 ms: the pauses within the agent's speech that Full-Duplex-Bench v1.5 (get_timing.py) closes
 _LEAST_SOUND = 800      # 50 ms: what is shorter is a click
 
 
@@ -184,7 +184,7 @@ class Case:
             return Ending(silent_at, self.num_samples, False)
         if told and reply.reason == "interrupted":
             return Ending(silent_at, max(silent_at, reply.end), True)
-        heard_out = not last or silent_at + _BRIDGE <= self.num_samples
+        heard_out = not last or silent_at + BRIDGE <= self.num_samples
         return Ending(silent_at, silent_at, None if heard_out else False)
 
 
@@ -302,8 +302,8 @@ def _sounds(agent: np.ndarray, replies: tuple[Floor, ...], words: tuple[Word, ..
     begins = [reply.start // FRAME * FRAME for reply in replies]
     stretches: list[list[int]] = []
     for start, end in edges.reshape(-1, 2).tolist():
-        last = stretches[-1][1] if stretches else -_BRIDGE - 1
-        if start - last <= _BRIDGE and not any(last <= begin <= start for begin in begins):
+        last = stretches[-1][1] if stretches else -BRIDGE - 1
+        if start - last <= BRIDGE and not any(last <= begin <= start for begin in begins):
             stretches[-1][1] = end
         else:
             stretches.append([start, end])

@@ -25,7 +25,7 @@ from omni.base.errors import ConfigError
 from omni.data import skills
 from omni.data.lines import PAUSES
 from omni.data.numbered import Echoed, Mixed, Through, loader
-from omni.data.streams import SoundConversations, TextConversations
+from omni.data.streams import BATCH, DRILLS, SoundConversations, TextConversations
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.connector import Connector
 from omni.model.duplex import DuplexConfig, DuplexModel
@@ -35,13 +35,14 @@ from omni.model.tokens import Pieces
 from omni.model.weights import save_model
 from omni.train import adapters, loop, stages, token_weights
 from omni.train.adapters import LoraSettings
-from omni.train.ears import load_encoder
+from omni.train.ears import take_ears
 from omni.train.ears_losses import ctc
 from omni.train.growing import take_all
 from omni.train.heads import MindHeads
 from omni.train.loop import LoopConfig
 from omni.train.preference import Preference, PreferenceSettings
 from omni.train.rollouts import Rollouts, RolloutsConfig
+from omni.train.team import leads
 from omni.train.token_weights import LESSONS, TokenWeights
 from omni.train.words import Reader, TextLessons, freeze_voice, load_mouth, token_loss
 from omni.train.words import losses as text_losses
@@ -214,8 +215,8 @@ class DuplexStage:
     voice: str | None = None
     init: str | None = None
     blocks: int = 250
-    batch: int = 6
-    drills: int = 2
+    batch: int = BATCH
+    drills: int = DRILLS
     seed: int = 0
     workers: int = 1
     model: DuplexConfig = field(default_factory=DuplexConfig)
@@ -281,11 +282,7 @@ def train(stage: DuplexStage) -> None:
     if stage.voice:
         _take_voice(model, Path(stage.voice), trained=bool(stage.init))
     if stage.ears:
-        model.encoder.load_state_dict(load_encoder(stage.ears))
-        if isinstance(model.connector, Connector):  # another one passes no characters on
-            with torch.no_grad():
-                model.connector.spell.weight.copy_(model.encoder.caption.weight)
-                model.connector.spell.bias.copy_(model.encoder.caption.bias)
+        take_ears(model, stage.ears)
     if stage.ears_rate == 0:
         lesson.freeze_ears()
     elif stage.ears or stage.init:
@@ -323,7 +320,7 @@ def train(stage: DuplexStage) -> None:
              lr_scale=lambda name: stage.ears_rate if name.startswith("model.encoder.") else 1.0, also=rollouts)
     if stage.lora is not None:
         adapters.merge(model)
-    if not loop.leads():
+    if not leads():
         return
     if stage.lora is not None:
         loop.save(folder / "model.safetensors", dict(lesson.state_dict()))  # plain, for the stages after this one

@@ -22,6 +22,8 @@ from omni.data import bank
 from omni.data.hearing import SOUNDS, Hearing, HearingConfig, phone_names
 from omni.data.numbered import Echoed, loader
 from omni.model.captions import CAPTIONS_FILE, WORD_START, Vocabulary
+from omni.model.connector import Connector
+from omni.model.duplex import DuplexModel
 from omni.model.encoder import Encoder, EncoderConfig
 from omni.model.features import EAR_FLOOR, LogMel
 from omni.train import loop, stages
@@ -205,3 +207,12 @@ def load_encoder(source: str | Path) -> dict[str, torch.Tensor]:
     """The encoder's tensors, without prefix, of a finished run, or of weights by name or folder."""
     known, _ = stages.ears_of(str(source))
     return {k.removeprefix("encoder."): v for k, v in known.items() if k.startswith("encoder.")}
+
+
+@torch.no_grad()
+def take_ears(model: DuplexModel, source: str) -> None:
+    """Give a model the ears of a run, or of weights by name or folder; its connector spells what they do."""
+    model.encoder.load_state_dict(load_encoder(source))
+    if isinstance(model.connector, Connector):  # another one passes no characters on
+        model.connector.spell.weight.copy_(model.encoder.caption.weight)
+        model.connector.spell.bias.copy_(model.encoder.caption.bias)

@@ -22,29 +22,18 @@ from torch import Tensor, nn
 
 from omni.base.errors import ConfigError
 from omni.data.numbered import Echoed, Stream, Through, loader
-from omni.data.streams import SoundConversations
+from omni.data.streams import BATCH, SoundConversations
 from omni.model.captions import CAPTIONS_FILE
 from omni.model.connector import Connector
 from omni.model.duplex import DuplexModel
 from omni.model.ears import ears_of_run
 from omni.model.weights import load_model, save_model
 from omni.train import loop, stages
-from omni.train.ears import load_encoder
+from omni.train.ears import take_ears
 from omni.train.loop import LoopConfig
+from omni.train.team import leads
 
 DEV_BATCHES = 4
-
-
-class Connection(nn.Module):
-    """The connector that learns."""
-
-    def __init__(self, connector: nn.Module):
-        super().__init__()
-        self.connector = connector
-
-    def forward(self, frames_BTD: Tensor) -> Tensor:
-        """Embeddings (B, T, D) of whole blocks of frames."""
-        return self.connector(frames_BTD)
 
 
 class BothEars:
@@ -66,9 +55,9 @@ class BothEars:
         return {"frames": frames, "embedding": self._old.connector(before)}
 
 
-def losses(connection: Connection, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+def losses(connector: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Mean squared difference as a share of the embeddings' variance: one is what their mean would have."""
-    told, taught = connection(batch["frames"]), batch["embedding"]
+    told, taught = connector(batch["frames"]), batch["embedding"]
     flat = (taught - taught.mean((0, 1))).square().mean()
     loss = (told - taught).square().mean() / flat.clamp(min=1e-9)
     return loss, {"unexplained": loss.item()}
@@ -79,9 +68,9 @@ def validator(stream: Stream):
     batches = list(itertools.islice(loader(stream, 0)(0, 1), DEV_BATCHES))
 
     @torch.no_grad()
-    def validate(connection: Connection) -> dict[str, float]:
-        device = next(connection.parameters()).device
-        found = [losses(connection, {k: t.to(device) for k, t in batch.items()})[1] for batch in batches]
+    def validate(connector: nn.Module) -> dict[str, float]:
+        device = next(connector.parameters()).device
+        found = [losses(connector, {k: t.to(device) for k, t in batch.items()})[1] for batch in batches]
         return {"unexplained_dev": round(sum(f["unexplained"] for f in found) / len(found), 4)}
 
     return validate
@@ -105,7 +94,7 @@ class ReconnectStage:
     bank: str
     out: str
     blocks: int = 250
-    batch: int = 6
+    batch: int = BATCH
     drills: int = 4
     revoice: float = 0.3
     echo: int = 2
@@ -128,17 +117,14 @@ def reconnected(old: DuplexModel, source: str) -> DuplexModel:
         raise ConfigError(f"ears: those of {source} have other frames than the model's")
     if config.read_pieces and vocabulary is None:
         raise ConfigError(f"ears: those of {source} have no captions by pieces, which the mind reads")
-    if config.read_sounds and encoder.sounds != config.encoder.sounds:
+    if config.read_sounds and getattr(encoder, "sounds", 0) != config.encoder.sounds:
         raise ConfigError(f"ears: those of {source} have not the {config.encoder.sounds} sounds that the mind reads")
     model = DuplexModel(replace(config, encoder=encoder), old.pieces, vocabulary)
     known = {name: t for name, t in old.state_dict().items() if not name.startswith("encoder.")}
     if model.reader is not None:
         model.reader.take(known.pop("reader.table"), old.vocabulary, vocabulary)
     model.load_state_dict(known, strict=False)
-    model.encoder.load_state_dict(load_encoder(source))
-    with torch.no_grad():   # spelling is what the caption head says; the rest is learned
-        model.connector.spell.weight.copy_(model.encoder.caption.weight)
-        model.connector.spell.bias.copy_(model.encoder.caption.bias)
+    take_ears(model, source)
     return model
 
 
@@ -153,7 +139,7 @@ def train(stage: ReconnectStage) -> None:
     new = reconnected(old, stage.ears)
     sources = [stages.folder_of(name) / "model.safetensors" for name in (stage.init, stage.ears)]
     folder = stages.begin(stage, [Path(stage.bank), *sources])
-    if new.vocabulary is not None and loop.leads():
+    if new.vocabulary is not None and leads():
         new.vocabulary.save(folder / CAPTIONS_FILE)
     torch.manual_seed(stage.seed)
 
@@ -163,9 +149,8 @@ def train(stage: ReconnectStage) -> None:
                                    revoice=stage.revoice)
         return Through(sound, BothEars(old, new))
 
-    connection = Connection(new.connector)
     batches = loader(Echoed(stream(False), stage.echo) if stage.echo > 1 else stream(False), stage.workers)
-    validate = validator(stream(True)) if loop.leads() else None
-    loop.run(connection, batches, losses, stage.loop, folder, validate=validate)
-    if loop.leads():
+    validate = validator(stream(True)) if leads() else None
+    loop.run(new.connector, batches, losses, stage.loop, folder, validate=validate)
+    if leads():
         save_model(new.cpu(), folder / "weights")

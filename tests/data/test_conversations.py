@@ -11,8 +11,9 @@ import torch
 from omni.data import bank, conversations, skills, streams
 from omni.data.augment import Augment
 from omni.data.conversations import BLOCK, DRILL, START_AFTER, Conversation, Heard, build
-from omni.data.lines import OPEN_S, SoundLine, TextLine, TextSource, thinking
+from omni.data.lines import OPEN_S, SoundLine, TextLine, TextSource
 from omni.data.partner import OPEN_AFTER, decisive_after
+from omni.data.pauses import thinking
 from omni.data.recordings import active_span
 from omni.data.skills import floor, stories
 from omni.data.skills.sounds import SOUNDS

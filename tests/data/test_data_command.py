@@ -13,6 +13,7 @@ from omni.data import command, skills
 from omni.data.augment import Augment, note, recorded
 from omni.data.command import ears_labels, labels
 from omni.data.hearing import SOUNDS
+from omni.data.user import COPY, INTERRUPTS, LISTENING, QUIZ, TALK
 from omni.model.encoder import caption_ids
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK, Pieces
 
@@ -82,11 +83,11 @@ def test_each_row_of_a_stage_is_heard_as_it_is_made(tmp_path, monkeypatch):
     args = SimpleNamespace(config=str(tmp_path / "stage.yaml"), bank=tmp_path, model="tiny", blocks=None, seed=3,
                            dev=False)
     found = command.streams(args)
-    assert [(s.drills, s.listening, s.hasty, s.copies, s.interrupted) for s in found] == [
-        (1, 1, 0, 0, 0), (1, 0, 1, 0, 0), (1, 0, 1, 1, 0), (1, 0, 1, 1, 0), (0, 0, 0, 0, 1), (0, 0, 0, 0, 0)]
-    assert {s.pauses for s in found} == {0.4} and {s.batch for s in found} == {1} and found[0].num_blocks == 100
+    assert [s.rows for s in found] == [[(LISTENING, False)], [(QUIZ, True)], [(COPY, True)], [(COPY, True)],
+                                       [(INTERRUPTS, False)], [(TALK, False)]]
+    assert {s.pauses for s in found} == {0.4} and found[0].num_blocks == 100 and len({s.seed for s in found}) == 6
     plain, = command.streams(SimpleNamespace(**{**vars(args), "config": None}))
-    assert (plain.drills, plain.interrupted, plain.num_blocks) == (0, 0, command.NUM_BLOCKS)
+    assert plain.rows == [(TALK, False)] and plain.num_blocks == command.NUM_BLOCKS
 
 
 def test_speed_counts_all_that_is_made_and_what_of_it_is_speech(capsys, monkeypatch):

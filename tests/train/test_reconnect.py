@@ -55,11 +55,11 @@ def test_the_connector_learns_to_give_what_it_gave_and_nothing_else_moves(tmp_pa
     assert torch.equal(new.connector.spell.weight, new.encoder.caption.weight)
     batch = reconnect.BothEars(old, new)(_batch())
     torch.testing.assert_close(batch["embedding"], old.connector(old.hear(*_batch().values())[0]))
-    same = reconnect.Connection(old.connector)
-    assert reconnect.losses(same, {**batch, "frames": old.hear(*_batch().values())[0]})[1]["unexplained"] < 1e-9
-    connection = reconnect.Connection(new.connector).train()
+    same = {**batch, "frames": old.hear(*_batch().values())[0]}
+    assert reconnect.losses(old.connector, same)[1]["unexplained"] < 1e-9
+    connector = new.connector.train()
     before = {n: p.clone() for n, p in new.state_dict().items() if not n.startswith("connector.")}
-    found = learn(connection.parameters(), lambda: reconnect.losses(connection, batch), 60)
+    found = learn(connector.parameters(), lambda: reconnect.losses(connector, batch), 60)
     assert found[-1] < 0.3 * found[0]
     assert all(torch.equal(new.state_dict()[n], p) for n, p in before.items())
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omni.evaluate.cases import DIRECTED, FRAME, RATE_HZ, Case, Sound
+from omni.evaluate.cases import BRIDGE, DIRECTED, FRAME, RATE_HZ, Case, Sound
 from omni.evaluate.metrics.metric import Sample, divide, mean, metric, quantile
 from omni.evaluate.verdicts import TurnSpan
 
@@ -27,7 +27,6 @@ UNDIRECTED = ("backchannel", "tic", "noise", "other")
 
 _YIELD = 32_000         # 2.0 s
 _WRONG_YIELD = 16_000   # 1.0 s
-_GAP = 8_000            # 0.5 s: the pauses that a sound goes on through
 _RESUME = 48_000        # 3 s
 _TAIL = 1_600           # 0.1 s
 _FADED_DB, _LOUD_DB = -30.0, -12.0      # against a sound's own level
@@ -61,7 +60,7 @@ def reactions(case: Case, kinds: Collection[str]) -> Iterator[Reaction]:
             continue
         limit = turn.speech_start + (_YIELD if directed else _WRONG_YIELD + case.late)
         ending = case.ending(sound)
-        if ending.silent_at > limit or ending.over_at > limit + _GAP:
+        if ending.silent_at > limit or ending.over_at > limit + BRIDGE:
             yield Reaction(turn, ending.silent_at, False)
         elif ending.cut is not False and (directed or ending.over_at <= case.until(turn)):
             yield Reaction(turn, ending.silent_at, True)
