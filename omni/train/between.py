@@ -16,9 +16,9 @@ import torch
 from omni.base.errors import OmniError, WeightsError
 from omni.model.duplex import DuplexModel
 from omni.model.weights import fingerprint, load_model, save_model
-from omni.train.growing import CUT, SOUNDS, TABLE
+from omni.train.growing import CUT, TABLE, bring_sounds
 
-_GROWN = {name.removeprefix("model.") for name in (TABLE, SOUNDS, CUT)}    # runs that go on begin these with zeros
+_GROWN = {name.removeprefix("model.") for name in (TABLE, CUT)}    # runs that go on begin these with zeros, and sounds
 
 
 @torch.no_grad()
@@ -36,7 +36,9 @@ def between(before: DuplexModel, after: DuplexModel, share: float) -> DuplexMode
         raise ValueError(f"share is {share}; it is from 0 to 1")
     if before.pieces.words != after.pieces.words:
         raise WeightsError("the two say other pieces, so that their rows are not of the same words")
-    old, new = before.state_dict(), {name: t.clone() for name, t in after.state_dict().items()}
+    known = bring_sounds({f"model.{name}": t for name, t in before.state_dict().items()}, after)
+    old = {name.removeprefix("model."): t for name, t in known.items()}
+    new = {name: t.clone() for name, t in after.state_dict().items()}
     for name in old.keys() - new.keys() | (new.keys() - old.keys() - _GROWN):
         raise WeightsError(f"tensor {name} is in one of the two alone")
     for name, tensor in after.state_dict().items():

@@ -44,6 +44,20 @@ def test_what_a_run_began_with_zeros_is_zeros_before():
     assert torch.allclose(found.cut_in.weight, whole / 2) and whole.abs().max() > 0
 
 
+def test_a_mind_that_reads_what_sounded_lately_lies_between_too():
+    ears = replace(tiny.SENSES, caption_pieces=0)
+    sounds = {"encoder": ears, "read_sounds": True}
+    for changes in (sounds, {"encoder": ears}):
+        before, after = _model(0, **changes), _model(1, **sounds, sounds_kept_s=2.0)
+        new, count = after.sound_reader.table.detach().clone(), tiny.SENSES.sounds
+        old = before.sound_reader.table if "read_sounds" in changes else torch.zeros(count, new.shape[1])
+        table = between.between(before, after, 0.5).sound_reader.table
+        assert torch.allclose(table[:count], (old + new[:count]) / 2, atol=1e-6) and len(table) == 2 * count
+        assert torch.allclose(table[count:], new[count:] / 2) and new[count:].abs().max() > 0
+    with pytest.raises(WeightsError, match="sounded lately"):
+        between.between(_model(0, **sounds, sounds_kept_s=2.0), _model(1, **sounds), 0.5)
+
+
 def test_others_are_refused():
     with pytest.raises(ValueError, match="from 0 to 1"):
         between.between(_model(0), _model(1), 1.5)
