@@ -32,7 +32,8 @@ def test_at_their_defaults_the_configuration_is_the_one_of_before():
     """Results name a model by the hash of its configuration, and runs go on where theirs is the same."""
     shipped = load(DuplexConfig, weights.folder_of("tiny") / "config.yaml")
     assert {"read_pieces", "read_sounds"} <= to_plain(shipped).keys() and "thinking" not in to_plain(shipped)
-    config = dataclasses.replace(shipped, **{f.name: f.default for f in dataclasses.fields(shipped) if f.name in SWITCHES})
+    defaults = {field.name: field.default for field in dataclasses.fields(shipped)}
+    config = dataclasses.replace(shipped, **{name: defaults[name] for name in SWITCHES})
     assert not {*SWITCHES, "eagerness"} & to_plain(config).keys()
     told = dataclasses.replace(config, thinking="implicit", own_stream=False)
     assert build(DuplexConfig, to_plain(told)) == told and to_plain(told)["own_stream"] is False
