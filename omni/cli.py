@@ -290,7 +290,7 @@ def _add_train(commands) -> None:
         "  omni train tiny/duplex_neural the mind reads those ears, and copies\n"
         "  omni train tiny/duplex_cut    it reads at which word it was cut; from duplex_heard, too\n"
         "  omni train tiny/bank_kinds    more of what is asked seldom\n"
-        "  omni train tiny/reconnect     the shipped mind's connector learns to read the ears of ears_neural\n"
+        "  omni train tiny/reconnect     a trained mind's connector learns to read the ears of ears_neural\n"
         "  omni train tiny/duplex_lately the mind goes on with them, and reads what sounded lately\n"
         "  omni train tiny/duplex_floor  more is said over its speech; from half-way of these two\n\n"
         "Beside these:\n\n"
