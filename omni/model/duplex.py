@@ -264,7 +264,8 @@ class DuplexModel(nn.Module):
         backlog = waiting + (MAX_WAITING + 1) * sounding
         x = self.arrange(ears, own, self.think_of(state["fed"][:, None], backlog[:, None], state["cut"][:, None]))
         hidden = self.mind.step(x, state["mind"], active)[:, -1]
-        token = self._choose(self.mind.logits(hidden), state, waiting, active)
+        legal = self.legal(state, waiting, sounding)
+        token = self._choose(self.mind.logits(hidden), legal, state, active)
         started, ended, piece = token == START_SPEAK, token == END_SPEAK, token >= FIRST_PIECE
         cut = ended & (sounding | (waiting > 0)) & active
         if self.cut_in is not None:
@@ -297,13 +298,19 @@ class DuplexModel(nn.Module):
             return None
         return self.sound_reader.next_readings(self.encoder.sounds(frames).sigmoid(), state, active)
 
-    def _choose(self, logits: Tensor, state: State, waiting: Tensor, active: Tensor) -> Tensor:
-        """The token of every row among those the grammar allows."""
-        scores = logits.masked_fill(~allowed(state["speaking"], waiting, logits.shape[-1]), float("-inf"))
+    def legal(self, state: State, waiting: Tensor, sounding: Tensor) -> Tensor:
+        """What may be decided in the block that the mind has just read, (B, V) bool: the grammar's mask, and with
+        `floor_every` no change of the floor between the blocks for it, in which it may always think."""
+        legal = allowed(state["speaking"], waiting, sounding, len(self.pieces))
         if (every := self.config.floor_every) > 1:
             between = (state["mind"]["count"] // self.positions - 1) % every != 0
-            scores[:, [START_SPEAK, END_SPEAK]] = scores[:, [START_SPEAK, END_SPEAK]].masked_fill(
-                between[:, None], float("-inf"))
+            legal[:, [START_SPEAK, END_SPEAK]] &= ~between[:, None]
+            legal[:, THINK] |= between
+        return legal
+
+    def _choose(self, logits: Tensor, legal: Tensor, state: State, active: Tensor) -> Tensor:
+        """The token of every row among those that are legal, (B, V)."""
+        scores = logits.masked_fill(~legal, float("-inf"))
         if self.config.eagerness:
             scores[:, START_SPEAK] += self.config.eagerness  # while speaking it is out of the question anyway
         if self.config.temperature > 0:

@@ -88,13 +88,24 @@ class Pieces:
             raise WeightsError(f"{path.name} is no list of pieces") from error
 
 
-def allowed(speaking_B: Tensor, waiting_B: Tensor, num_tokens: int) -> Tensor:
+def allowed(speaking_B: Tensor, waiting_B: Tensor, sounding_B: Tensor, num_tokens: int) -> Tensor:
     """The grammar mask (B, num_tokens), from past tokens and the queue's length alone.
 
-    Listening, only `<think>` and `<start_speak>`; speaking, no `<start_speak>`, and a piece only while fewer than
-    `MAX_WAITING` pieces wait for their sound. `<cut_j>` is the engine's to feed, never the model's to say.
+                                    <think>   <start_speak>   <end_speak>   a piece
+        listening                     yes          yes            no          no
+        speaking, the queue empty     no           no             yes         yes
+        one sounds or waits           yes          no             yes         while fewer than `MAX_WAITING` wait
+
+    Whoever holds the floor and has nothing left to sound says something or lets go of it. No lesson thinks there, so
+    that whoever does has no way back: of 4,700 replies four ended so, all of them begun into what the user said, and
+    that agent was silent for good. `<cut_j>` is the engine's to feed, never the model's to say.
+
+    Args:
+        speaking_B: whether it holds the floor; waiting_B: pieces that have not begun to sound; sounding_B: whether one
+            sounds. All of them when the block begins.
     """
     ids = torch.arange(num_tokens, device=speaking_B.device)[None]
     speaking, room = speaking_B[:, None], (waiting_B < MAX_WAITING)[:, None]
-    piece = (ids >= FIRST_PIECE) & speaking & room
-    return (ids == THINK) | ((ids == START_SPEAK) & ~speaking) | ((ids == END_SPEAK) & speaking) | piece
+    busy = (sounding_B | (waiting_B > 0))[:, None]
+    think, piece = (ids == THINK) & (busy | ~speaking), (ids >= FIRST_PIECE) & speaking & room
+    return think | ((ids == START_SPEAK) & ~speaking) | ((ids == END_SPEAK) & speaking) | piece

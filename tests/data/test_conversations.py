@@ -43,10 +43,15 @@ def _speaking(talk: Conversation) -> np.ndarray:
     return held
 
 
+def _legal(talk: Conversation) -> torch.Tensor:
+    """(T, V) what the grammar lets be decided in each block."""
+    held = (torch.from_numpy(part) for part in (_speaking(talk), talk.waiting, talk.sounding > 0))
+    return allowed(*held, len(PIECES))
+
+
 def test_every_target_is_legal_under_the_grammar(talks):
     for talk in talks:
-        legal = allowed(torch.from_numpy(_speaking(talk)), torch.from_numpy(talk.waiting), len(PIECES))
-        assert legal[torch.arange(talk.num_blocks), torch.from_numpy(talk.target)].all()
+        assert _legal(talk)[torch.arange(talk.num_blocks), torch.from_numpy(talk.target)].all()
         assert not ((talk.target >= CUT_0) & (talk.target < FIRST_PIECE)).any()
 
 
@@ -465,7 +470,8 @@ def test_where_the_floor_changes_in_every_second_block_targets_wait_for_it_and_s
         blocks = np.flatnonzero((talk.target == START_SPEAK) | (talk.target == END_SPEAK))
         taken = [b for first, end, _ in _replies(talk) for b in (first, end - 1) if b < 299]
         assert not (blocks % 2).any() and not any(b % 2 for b in taken)
-        legal = allowed(torch.from_numpy(_speaking(talk)), torch.from_numpy(talk.waiting), len(PIECES))
+        legal = _legal(talk)
+        legal[1::2, THINK] = True   # where the floor cannot change
         assert legal[torch.arange(300), torch.from_numpy(talk.target)].all()
         changes += len(taken)
     assert changes > 60

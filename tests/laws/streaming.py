@@ -197,7 +197,7 @@ class Whole(Streaming):
         played = torch.arange(1280) < 1280 - chunk["unplayed"]
         waiting, sounding = Synthesizer.waiting(queue), Synthesizer.sounding(queue)
         self.note(own=state["own"] * played, fed=state["fed"], speaking=state["speaking"], waiting=waiting,
-                  backlog=waiting + 3 * sounding)
+                  sounding=sounding, backlog=waiting + 3 * sounding)
         plain = model.mind.logits
         model.mind.logits = lambda hidden: self._logits(plain(hidden))
         try:
@@ -217,7 +217,8 @@ class Whole(Streaming):
     def forward(self, inputs):
         logits, captions, _ = self.module(inputs["room"].flatten(1), self.noted("own").flatten(1), self.noted("fed"),
                                           self.noted("backlog"))
-        legal = allowed(self.noted("speaking").flatten(), self.noted("waiting").flatten(), logits.shape[-1])
+        held = (self.noted(name).flatten() for name in ("speaking", "waiting", "sounding"))
+        legal = allowed(*held, logits.shape[-1])
         token = logits.masked_fill(~legal.view_as(logits), float("-inf")).argmax(-1)
         return {"logits": logits, "token": token, "caption": self.caption(captions)}
 

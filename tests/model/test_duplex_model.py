@@ -43,11 +43,11 @@ def model() -> DuplexModel:
 
 
 def test_a_reply_that_ends_by_itself(model):
-    script = [THINK, START_SPEAK, FIRST_PIECE + 20, FIRST_PIECE + 21] + [THINK] * 8 + [END_SPEAK, THINK]
+    script = [THINK, START_SPEAK, FIRST_PIECE + 20, FIRST_PIECE + 21, THINK, THINK, END_SPEAK, THINK]
     outputs, befores = _follow(model, script)
     assert [int(o.token) for o in outputs] == script
-    assert [bool(o.speaking) for o in outputs] == [False] + [True] * 11 + [False] * 2
-    assert [int(o.stopped) for o in outputs] == [0] * 12 + [1, 0]
+    assert [bool(o.speaking) for o in outputs] == [False] + [True] * 5 + [False] * 2
+    assert [int(o.stopped) for o in outputs] == [0] * 6 + [1, 0]
     assert all(int(o.tail) == 0 and int(o.unheard) == 0 for o in outputs)
     assert [b["fed"] for b in befores] == [THINK, *script]
     begun = [int(t) for o in outputs for t in o.begun_token[0] if t >= 0]
@@ -91,13 +91,28 @@ def test_giving_up_an_empty_floor_is_no_interruption(model):
 def test_what_is_impossible_is_not_decided_however_much_it_is_wanted(model):
     """A piece while listening, a second `<start_speak>`, a third piece in the queue, `<cut_j>` ever."""
     word = FIRST_PIECE + 20
-    outputs, befores = _follow(model, [word, END_SPEAK, CUT_0, START_SPEAK, START_SPEAK, CUT_0] + [word] * 12)
+    script = [word, END_SPEAK, CUT_0, START_SPEAK, word, START_SPEAK, word, CUT_0] + [word] * 12
+    outputs, befores = _follow(model, script)
     tokens = [int(o.token) for o in outputs]
     assert word not in tokens[:3] and END_SPEAK not in tokens[:3] and tokens[3] == START_SPEAK
-    assert tokens[4] != START_SPEAK and not any(CUT_0 <= t <= CUT_0 + 2 for t in tokens)
+    assert tokens[5] != START_SPEAK and not any(CUT_0 <= t <= CUT_0 + 2 for t in tokens)
+    assert END_SPEAK not in tokens
     assert all(b["waiting"] <= 2 for b in befores[:-1])
     full = [t for t, b in zip(tokens, befores, strict=False) if b["waiting"] == 2]
     assert full and word not in full
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_nobody_holds_the_floor_with_nothing_left_to_sound(every):
+    """A mind that had begun into what the user said, and thought from there on, held the floor in silence for good."""
+    model, word = _even(floor_every=every), FIRST_PIECE + 20
+    outputs, befores = _follow(model, [START_SPEAK, word] + [THINK] * 10)
+    assert [int(o.token) for o in outputs[:2]] == [START_SPEAK, word]
+    empty = [not (b["waiting"] or b["sounding"]) for b in befores[:-1]].index(True, 2)
+    end = empty + empty % every     # the first block from there in which the floor may change
+    tokens = [int(o.token) for o in outputs]
+    assert tokens[2:end] == [THINK] * (end - 2) and tokens[end] != THINK
+    assert tokens[end] == END_SPEAK or tokens[end] >= FIRST_PIECE
 
 
 def test_it_hears_of_its_own_voice_what_sounded(model):

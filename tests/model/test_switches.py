@@ -185,13 +185,13 @@ def test_eagerness_takes_the_floor_and_moves_nothing_while_speaking():
         model = tiny.duplex(restless=False, seed=5)
         model.config = dataclasses.replace(model.config, eagerness=eagerness)
         wanted = torch.zeros(len(model.pieces))
-        wanted[THINK] = 1.0
+        wanted[THINK], wanted[END_SPEAK] = 1.0, 0.5
         model.mind.logits = lambda hidden: wanted.expand(*hidden.shape[:-1], -1)
         state, none = model.init_state(1), torch.zeros(1, dtype=torch.int64)
         return [int(model.step(torch.zeros(1, 1280), none, ON, state).token) for _ in range(4)]
 
     assert tokens(0.0) == tokens(0.9) == [THINK] * 4
-    assert tokens(1.1) == [START_SPEAK, THINK, THINK, THINK]
+    assert tokens(1.1) == [START_SPEAK, END_SPEAK, START_SPEAK, END_SPEAK]
 
 
 @pytest.mark.parametrize("layout", ["summed", "interleaved"])

@@ -106,7 +106,8 @@ def test_a_model_decides_in_a_rollout_what_it_decides_on_the_batch():
     chosen = logits.gather(2, tokens[..., None])[..., 0]
     speaking = torch.zeros(2, dtype=torch.bool)
     for block in range(80):
-        mask = allowed(speaking, batch["backlog"][:, block] % 3, logits.shape[-1])
+        backlog = batch["backlog"][:, block]
+        mask = allowed(speaking, backlog % 3, backlog > 2, logits.shape[-1])
         best = logits[:, block].masked_fill(~mask, float("-inf"))
         assert torch.allclose(best.max(-1).values, chosen[:, block], atol=1e-4)
         speaking = (speaking | (tokens[:, block] == START_SPEAK)) & (tokens[:, block] != END_SPEAK)
