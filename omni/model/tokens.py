@@ -97,7 +97,7 @@ def allowed(speaking_B: Tensor, waiting_B: Tensor, sounding_B: Tensor, num_token
         one sounds or waits           yes          no             yes         while fewer than `MAX_WAITING` wait
 
     Whoever holds the floor and has nothing left to sound says something or lets go of it. No lesson thinks there, so
-    that whoever does has no way back: of 4,700 replies four ended so, all of them begun into what the user said, and
+    that whoever does has no way back: of 4,250 replies five ended so, all of them begun before the user had ended, and
     that agent was silent for good. `<cut_j>` is the engine's to feed, never the model's to say.
 
     Args:
