@@ -52,7 +52,7 @@ def _add_talk(commands) -> None:
             from omni.engine.engine import Engine
             from omni.engine.worker import EngineWorker
             from omni.model.weights import load_model
-            model = load_model(args.model, device=args.device)
+            model = load_model(args.model, device=args.device, packed=True)
             return EngineWorker(Engine(model, capacity=1, device=args.device, threads=args.threads))
 
         return talk(args, make_worker)

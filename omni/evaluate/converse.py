@@ -162,7 +162,8 @@ def load_engine(model: str, device: str, threads: int | None, capacity: int = 1)
     if threads is not None:
         torch.set_num_threads(threads)      # for reading the weights too
     try:
-        engine = Engine(load_model(model, device=device), capacity=capacity, device=device, threads=threads)
+        loaded = load_model(model, device=device, packed=True)
+        engine = Engine(loaded, capacity=capacity, device=device, threads=threads)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return engine, torch.get_num_threads()

@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--only", choices=["orders", "floor", "silence", "voice"])
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model, root, started = load_model(args.weights), recordings.data_dir(), time.monotonic()
+    model, root, started = load_model(args.weights, packed=True), recordings.data_dir(), time.monotonic()
     engine = Engine(model, capacity=16)
     parts = {"orders": lambda: orders(engine, root), "floor": lambda: floor(engine, root),
              "silence": lambda: silence(engine, root), "voice": lambda: voice.measure(model)}

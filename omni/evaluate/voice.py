@@ -176,7 +176,7 @@ def main(args) -> int:
 
     torch.set_num_threads(args.threads)
     out = made_folder(args.out) if args.out else None
-    model = load_model(args.model)
+    model = load_model(args.model, packed=True)
     left_out = round(world(model.pieces)[1], 3)
     try:
         report, rows = measure(model, out), further(model)

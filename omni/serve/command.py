@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from omni.engine.worker import EngineWorker
     from omni.model.weights import load_model
 
-    model = load_model(config.model, device=config.device)
+    model = load_model(config.model, device=config.device, packed=True)
     engine = Engine(model, capacity=config.limits.sessions, device=config.device, threads=config.threads)
     return asyncio.run(serve_forever(config, lambda: EngineWorker(engine)))
 

@@ -11,7 +11,7 @@ from fake_model import FakeModel
 from omni.base.events import BlockInput
 from omni.cli import main
 from omni.engine.engine import Engine
-from omni.evaluate.bench import bench_forward, bench_steps
+from omni.evaluate.bench import bench_forward, bench_matrices, bench_steps
 from omni.evaluate.forcing import ROUND, Forcing
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK
 from omni.model.weights import save_model
@@ -135,6 +135,7 @@ def test_the_command_says_which_blocks_are_which(tmp_path, capsys):
     table = capsys.readouterr().out
     assert "made to speak in about 50%" in table and "\n  listening" in table and "\n  speaking" in table
     report = json.loads((tmp_path / "bench.json").read_text())
+    assert report["packed_to_float32"] > 0 and "times as fast as with float32" in table
     assert report["speaking"] == 0.5 and set(report["states"]) == {"listening", "speaking"}
     cost = report["costs"][0]
     assert cost["conversations"] == 2 and cost["blocks"] == sum(s["blocks"] for s in cost["states"].values()) == 50
@@ -143,6 +144,26 @@ def test_the_command_says_which_blocks_are_which(tmp_path, capsys):
     for wrong in ("2", "nan", "half"):
         assert main([*command, "--speaking", wrong]) != 0
         assert "--speaking" in capsys.readouterr().err
+
+
+def test_matrices_are_compared_in_turns_by_their_medians():
+    """One engine takes 8 ms a block and the other 20: 2.5 times as fast, whatever the round that warms up took."""
+    engines, steps = [Engine(FakeModel(), capacity=1) for _ in range(2)], itertools.count()
+    now = 0
+
+    def taking(engine, ms):
+        step = engine.step
+
+        def slow(inputs):
+            nonlocal now
+            now += 1_000_000 * (300 if next(steps) < 6 else ms)
+            return step(inputs)
+
+        engine.step = slow
+        return engine
+
+    assert bench_matrices(taking(engines[0], 8), taking(engines[1], 20), rounds=3, clock_ns=lambda: now) == 2.5
+    assert [engine.num_open for engine in engines] == [0, 0]
 
 
 def test_forward_of_the_real_model_is_measured_warm_and_its_median_counts():

@@ -63,7 +63,7 @@ def _utterances(each: int, seed: int) -> list[tuple[str, np.ndarray]]:
 
 def _own_voice(voice: str | Path, lengths: list[int], seed: int) -> list[np.ndarray]:
     """The agent talking all the while, reply upon reply that it has words for, one track of each of these lengths."""
-    model = load_model(voice)
+    model = load_model(voice, packed=True)
     said, found = sayable(random.Random(f"{seed}/own"), model.pieces), []
     speaker = VoiceSpeaker(model.mouth, model.pieces)
     for count in lengths:

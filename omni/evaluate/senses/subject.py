@@ -21,6 +21,7 @@ from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.ears import ears_of_run
 from omni.model.language_model import LanguageModelConfig
 from omni.model.tokens import Pieces
+from omni.nn.packed import pack
 
 EARS, MIND, VOICE = "ears", "mind", "voice"
 # stage -> what it trains, the model's part and section of the configuration of that name, the tensors' prefix
@@ -65,7 +66,7 @@ def load_subject(name: str) -> Subject:
         raise WeightsError(f"{folder.name} is a run of stage {stage}, which has neither ears nor a voice of its own")
     where = folder if folder.exists() else name
     identity = {"weights": weights.fingerprint(where), "config": weights.config_fingerprint(where)}
-    return Subject(name, weights.load_model(where), frozenset((EARS, MIND, VOICE)), identity, str(where))
+    return Subject(name, weights.load_model(where, packed=True), frozenset((EARS, MIND, VOICE)), identity, str(where))
 
 
 def _of_run(name: str, folder: Path, told: dict[str, Any]) -> Subject:
@@ -87,7 +88,7 @@ def _of_run(name: str, folder: Path, told: dict[str, Any]) -> Subject:
     except (OSError, weights.SafetensorError, RuntimeError) as error:
         raise WeightsError(f"model.safetensors of {folder.name} cannot be used ({error})") from error
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    return Subject(name, model.eval(), frozenset((part,)),
+    return Subject(name, pack(model.eval()), frozenset((part,)),
                    {"weights": digest, "config": base_config.fingerprint(config)})
 
 

@@ -63,7 +63,7 @@ def main(args) -> int:
     recordings.data_dir()       # what is missing is told before anything is asked
     out = made_folder(args.out) if args.out else None
     torch.set_num_threads(args.threads)
-    model = load_model(args.model, device=args.device).eval()
+    model = load_model(args.model, device=args.device, packed=True)
     header = {"omni": __version__, "weights": fingerprint(args.model), "config": config_fingerprint(args.model),
               "seed": args.seed, "most": most, "voices": args.voices, "tasks": " ".join(asks), "device": args.device,
               "processor": processor(), "torch": torch.__version__}
