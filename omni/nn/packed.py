@@ -28,7 +28,7 @@ class PackedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features), float32."""
-        if x.numel() >= MANY * self.in_features or not x.is_cpu or torch.is_grad_enabled():
+        if x.dim() < 2 or x.numel() >= MANY * self.in_features or not x.is_cpu or torch.is_grad_enabled():
             return super().forward(x)
         return torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
 

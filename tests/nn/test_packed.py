@@ -20,15 +20,16 @@ def layer(bias: bool = True, columns: int = 33, rows: int = 70) -> nn.Linear:
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("shape", [(1,), (2, 3), (MANY - 1,), (MANY,), (2, MANY)])
+@pytest.mark.parametrize("shape", [(), (1,), (2, 3), (MANY - 1,), (MANY,), (2, MANY)])
 def test_products_are_those_of_the_rounded_matrix(bias, shape):
     plain = layer(bias)
     packed, x = pack(nn.Sequential(copy.deepcopy(plain)))[0], torch.randn(*shape, 33)
     with torch.inference_mode():
         wanted = F.linear(x, plain.weight.half().float(), plain.bias)
         torch.testing.assert_close(packed(x), wanted, rtol=1e-5, atol=1e-5)
-        turned = x.mT.contiguous().mT
-        torch.testing.assert_close(packed(turned), packed(x), rtol=1e-5, atol=1e-5)
+        if shape:
+            turned = x.mT.contiguous().mT
+            torch.testing.assert_close(packed(turned), packed(x), rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_does_not_depend_on_what_others_hold():
