@@ -246,7 +246,7 @@ def test_the_command_writes_what_was_asked_and_heard(monkeypatch, tmp_path, caps
         def to(self, device: str) -> "Model":
             return self
 
-    monkeypatch.setattr(weights, "load_model", lambda name, device: Model(PIECES))
+    monkeypatch.setattr(weights, "load_model", lambda name, device, packed: Model(PIECES))
     monkeypatch.setattr(weights, "fingerprint", lambda name: "f" * 16)
     monkeypatch.setattr(weights, "config_fingerprint", lambda name: "c" * 16)
     monkeypatch.setenv("OMNI_DATA_DIR", str(tmp_path))

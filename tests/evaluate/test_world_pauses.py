@@ -191,7 +191,7 @@ def shipped(monkeypatch, tmp_path) -> Eager:
     import omni.model.weights as weights
 
     model = Eager()
-    monkeypatch.setattr(weights, "load_model", lambda name, device: model)
+    monkeypatch.setattr(weights, "load_model", lambda name, device, packed: model)
     monkeypatch.setattr(weights, "fingerprint", lambda name: "f" * 16)
     monkeypatch.setattr(weights, "config_fingerprint", lambda name: "c" * 16)
     monkeypatch.setenv("OMNI_DATA_DIR", str(tmp_path))
