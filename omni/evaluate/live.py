@@ -28,6 +28,7 @@ from tqdm import tqdm
 from omni.audio.files import replacing
 from omni.base.errors import ConfigError, OmniError
 from omni.base.events import AudioReady
+from omni.base.memory import settled_heap
 from omni.evaluate.lines import CLEAN, FRAMES, CallLine, SocketLine
 from omni.evaluate.listen import write_page
 from omni.evaluate.outcome import Outcome, conclude
@@ -211,7 +212,8 @@ def hold_all(server: Server, todo: Sequence[tuple[Path, Task]], write: Write, *,
     Returns:
         how many were not held.
     """
-    return asyncio.run(_hold_all(server, todo, write, at_once, command, alone))
+    with settled_heap():
+        return asyncio.run(_hold_all(server, todo, write, at_once, command, alone))
 
 
 async def _hold_all(server: Server, todo: Sequence[tuple[Path, Task]], write: Write, at_once: int, command: str,

@@ -44,15 +44,26 @@ def write(target: Tensor, value: Tensor, active: Tensor) -> None:
 
 
 def reset_rows(state: State, fresh: State, rows: Tensor) -> None:
-    """Make the rows in mask `rows` (B,) equal to `fresh`, a one-row state of the same tree."""
-    if not rows.is_cuda and not rows.any():  # resets are rare, and a look at the CPU's own memory costs nothing
-        return
+    """Make the rows in mask `rows` (B,) equal to `fresh`, a one-row state of the same tree.
+
+    On the CPU only those rows are touched: a conversation that begins must not have the caches of all others copied
+    while they wait for their block. On a device the mask is not looked at, which would have to be waited for.
+    """
+    chosen = None if rows.is_cuda else rows.nonzero().flatten().tolist()
+    if chosen != []:
+        _reset_rows(state, fresh, rows, chosen)
+
+
+def _reset_rows(state: State, fresh: State, rows: Tensor, chosen: list[int] | None) -> None:
     for key in state:
         value, origin = state[key], fresh[key]
         if isinstance(value, dict):
-            reset_rows(value, origin, rows)
-        else:
+            _reset_rows(value, origin, rows, chosen)
+        elif chosen is None:
             write(value, origin.expand_as(value), rows)
+        else:
+            for row in chosen:
+                value[row].copy_(origin[0])
 
 
 def map_state(state: State, function: Callable[[Tensor], Tensor]) -> State:

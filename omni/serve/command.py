@@ -16,6 +16,7 @@ from aiohttp import web
 
 from omni.base.config import load
 from omni.base.errors import ConfigError, OmniError
+from omni.base.memory import settled_heap
 from omni.base.ports import EnginePort
 from omni.serve.app import Server
 from omni.serve.config import ServeConfig, is_loopback
@@ -77,11 +78,12 @@ async def serve_forever(config: ServeConfig, make_worker: Callable[[], EnginePor
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with make_worker() as worker:
-        async with serving(config, worker, stats=worker.stats) as address:
-            print(address, flush=True)
-            await stopped.wait()
-            print("omni serve: ending conversations", flush=True)
+    with settled_heap():        # before the clock of the blocks begins
+        async with make_worker() as worker:
+            async with serving(config, worker, stats=worker.stats) as address:
+                print(address, flush=True)
+                await stopped.wait()
+                print("omni serve: ending conversations", flush=True)
     return 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 from omni.base.events import AudioReady, SessionClosed, SessionEvent
+from omni.base.memory import settled_heap
 from omni.base.ports import EnginePort
 from omni.base.timebase import TINY, Timebase
 from omni.session.session import Session
@@ -64,8 +65,9 @@ async def _talk(args: argparse.Namespace, worker: AbstractAsyncContextManager, c
             return Session(engine, sink, instructions=args.instructions, stamped=True, idle_s=None, length_s=DAY_S,
                            seed=args.seed)
         timebase = engine.timebase if engine is not None else TINY
-        return await converse(make, timebase, captions.feed, input_device=_device(args.input),
-                              output_device=_device(args.output))
+        with settled_heap():
+            return await converse(make, timebase, captions.feed, input_device=_device(args.input),
+                                  output_device=_device(args.output))
 
 
 async def converse(make: "Callable[[Callable[[SessionEvent], None]], Session | RemoteConversation]",

@@ -1,6 +1,7 @@
 """`omni serve` as a process: what it prints, what it refuses, how it ends."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -13,7 +14,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, WSMsgType
+from fakes import FakeEngine
 from peers import Client
+
+from omni.engine.worker import EngineWorker
+from omni.serve.command import serve_forever
+from omni.serve.config import ServeConfig
 
 PATH = "/v1/live/sessions"
 # Loading torch takes seconds, and none of it is used here.
@@ -113,3 +119,13 @@ async def test_a_port_in_use_is_one_line_and_exit_code_2():
         out, err = await asyncio.wait_for(child.communicate(), 60)
         assert child.returncode == 2 and f"port {port} of 127.0.0.1 is in use" in err.decode()
         assert err.decode().count("\n") == 1 and not out
+
+
+async def test_while_it_serves_what_was_loaded_is_out_of_the_collectors_way(capsys):
+    """A full collection of all that torch and a model bring would hold every conversation for blocks."""
+    serving = asyncio.create_task(serve_forever(ServeConfig(port=0), lambda: EngineWorker(FakeEngine())))
+    while not capsys.readouterr().out.startswith("http"):
+        await asyncio.sleep(0.01)
+    assert len(gc.get_objects()) < 10_000 < gc.get_freeze_count()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await serving == 0 and gc.get_freeze_count() == 0
