@@ -380,7 +380,8 @@ def _add_bench(commands) -> None:
                                  "several at once, and print what a block costs as a share of its 80 ms: of all "
                                  "blocks, of those in which the agent listens, of those in which it speaks. For that "
                                  "it is given the floor in turns, and pieces to say, by way of its own logits; all "
-                                 "else runs as in use.")
+                                 "else runs as in use. Then, as ratios of turns in the same run: a block in which a "
+                                 "conversation begins, and packed matrices beside float32.")
     parser.add_argument("--conversations", type=int, nargs="+", default=[1, 4], metavar="N", help="default: 1 4")
     parser.add_argument("--blocks", type=int, default=500, metavar="M", help="blocks measured (default: 500)")
     parser.add_argument("--speaking", default="0.5", metavar="SHARE", help="of blocks in which the agent is made to "

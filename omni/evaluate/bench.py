@@ -21,7 +21,7 @@ from tqdm import tqdm
 from omni.audio.files import replacing
 from omni.base.errors import ConfigError
 from omni.base.events import BlockInput
-from omni.base.memory import keep_memory
+from omni.base.memory import settled_heap
 from omni.engine.engine import Engine
 from omni.evaluate.forcing import APART, ROUND, Forcing
 
@@ -200,6 +200,33 @@ def bench_matrices(packed, plain, *, rounds: int = 24, clock_ns: Callable[[], in
     return float(np.median(ratios[1:]))     # the first round warms up
 
 
+def bench_beginning(engine: Engine, conversations: int, *, rounds: int = 12,
+                    clock_ns: Callable[[], int] = time.perf_counter_ns) -> float:
+    """How many times as much a block costs all conversations if one of them begins in it: ratio to the median of the
+    five blocks after it, and the median of the rounds.
+
+    Args:
+        engine: with at least that capacity.
+    """
+    rng, ratios = np.random.default_rng(0), []
+    slots = [engine.open(i) for i in range(conversations)]
+    try:
+        for turn in range(rounds + 1):
+            engine.close(slots.pop())
+            slots.append(engine.open(turn))
+            spent = []
+            for block in range(6):
+                inputs = {slot: BlockInput(_room(rng, engine.timebase.block_samples, block)) for slot in slots}
+                started_ns = clock_ns()
+                engine.step(inputs)
+                spent.append(clock_ns() - started_ns)
+            ratios.append(spent[0] / np.median(spent[1:]))
+    finally:
+        for slot in slots:
+            engine.close(slot)
+    return float(np.median(ratios[1:]))     # in the first round all of them begin
+
+
 def main(args) -> int:
     """The command."""
     import torch
@@ -211,19 +238,21 @@ def main(args) -> int:
         raise ConfigError("--blocks and --conversations take counts of at least 1")
     share = _share(args.speaking)
     torch.set_num_threads(args.threads)
-    keep_memory()
     model = load_model(args.model, device=args.device, packed=True)
-    costs = []
-    for count in args.conversations:
-        engine = Engine(model, capacity=count, device=args.device, threads=args.threads)
-        forcing = None if share is None else Forcing(model, count, share, args.seed)
-        progress = partial(tqdm, desc=f"{count} at once", unit="block", file=sys.stderr, disable=None, leave=False)
-        costs.append(bench_steps(engine, count, args.blocks, seed=args.seed, forcing=forcing, progress=progress))
+    costs, beginnings = [], []
+    with settled_heap():    # as where it serves
+        for count in args.conversations:
+            engine = Engine(model, capacity=count, device=args.device, threads=args.threads)
+            forcing = None if share is None else Forcing(model, count, share, args.seed)
+            progress = partial(tqdm, desc=f"{count} at once", unit="block", file=sys.stderr, disable=None, leave=False)
+            costs.append(bench_steps(engine, count, args.blocks, seed=args.seed, forcing=forcing, progress=progress))
+            beginnings.append(bench_beginning(engine, count))
     machine = (f"{processor()}, {os.cpu_count()} cores, {args.threads} threads, {args.device}, "
                f"torch {torch.__version__}")
     print(machine)
-    for cost in costs:
+    for cost, beginning in zip(costs, beginnings, strict=True):
         print("\n".join(_lines(cost, model.timebase.block_ms, share)))
+        print(f"  a block in which one begins costs {beginning:.2f} times the next ones, in turns")
     for name, meaning in STATES.items():
         print(f"{name}: {meaning}")
     times = None
@@ -242,7 +271,8 @@ def main(args) -> int:
     if args.json:
         report = {"machine": machine, "model": args.model, "seed": args.seed,
                   "speaking": "own" if share is None else share, "states": STATES,
-                  "costs": [asdict(c) for c in costs], "packed_to_float32": times, "forward_10_s": forwards}
+                  "costs": [{**asdict(cost), "beginning_to_other": beginning} for cost, beginning in
+                            zip(costs, beginnings, strict=True)], "packed_to_float32": times, "forward_10_s": forwards}
         with replacing(args.json) as path:
             path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0

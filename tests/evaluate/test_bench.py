@@ -11,7 +11,7 @@ from fake_model import FakeModel
 from omni.base.events import BlockInput
 from omni.cli import main
 from omni.engine.engine import Engine
-from omni.evaluate.bench import bench_forward, bench_matrices, bench_steps
+from omni.evaluate.bench import bench_beginning, bench_forward, bench_matrices, bench_steps
 from omni.evaluate.forcing import ROUND, Forcing
 from omni.model.tokens import END_SPEAK, START_SPEAK, THINK
 from omni.model.weights import save_model
@@ -75,6 +75,25 @@ def test_blocks_of_listening_and_of_speaking_are_told_apart():
     assert (cost.max_ms, cost.speaking_to_listening) == (16.0, 2.0)
 
 
+def test_a_block_in_which_a_conversation_begins_is_told_from_the_next_ones():
+    class Dear(Slower):
+        """A conversation's first block takes 24 ms, and nothing else counts."""
+
+        def step(self, inputs):
+            fresh = set(inputs) - self.known
+            self.known = set(inputs)
+            self._step(inputs)
+            self.now_ns += 24_000_000 if fresh else 8_000_000
+
+    model, opened = Engine(FakeModel(), capacity=3), []
+    engine = Dear(model)
+    engine.known = set()
+    engine.open = lambda seed: opened.append(seed) or model.open(seed)
+    engine.close = lambda slot: engine.known.discard(slot) or model.close(slot)
+    assert bench_beginning(engine, 3, rounds=4, clock_ns=lambda: engine.now_ns) == 3.0
+    assert len(opened) == 3 + 5 and model.num_open == 0
+
+
 def test_an_agent_that_never_speaks_has_no_cost_of_speaking():
     """The bench once measured only such an agent: noise was no question to the shipped weights."""
     cost = bench_steps(Engine(FakeModel(threshold=10.0), capacity=2), 2, 20)
@@ -135,6 +154,7 @@ def test_the_command_says_which_blocks_are_which(tmp_path, capsys):
     table = capsys.readouterr().out
     assert "made to speak in about 50%" in table and "\n  listening" in table and "\n  speaking" in table
     report = json.loads((tmp_path / "bench.json").read_text())
+    assert report["costs"][0]["beginning_to_other"] > 0 and "a block in which one begins costs" in table
     assert report["packed_to_float32"] > 0 and "times as fast as with float32" in table
     assert report["speaking"] == 0.5 and set(report["states"]) == {"listening", "speaking"}
     cost = report["costs"][0]

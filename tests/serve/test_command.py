@@ -121,11 +121,16 @@ async def test_a_port_in_use_is_one_line_and_exit_code_2():
         assert err.decode().count("\n") == 1 and not out
 
 
-async def test_while_it_serves_what_was_loaded_is_out_of_the_collectors_way(capsys):
+async def test_while_it_serves_what_was_loaded_is_out_of_the_collectors_way():
     """A full collection of all that torch and a model bring would hold every conversation for blocks."""
-    serving = asyncio.create_task(serve_forever(ServeConfig(port=0), lambda: EngineWorker(FakeEngine())))
-    while not capsys.readouterr().out.startswith("http"):
-        await asyncio.sleep(0.01)
-    assert len(gc.get_objects()) < 10_000 < gc.get_freeze_count()
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert await serving == 0 and gc.get_freeze_count() == 0
+    visited = []
+
+    class Worker(EngineWorker):
+        async def __aenter__(self):
+            visited.append((len(gc.get_objects()), gc.get_freeze_count()))
+            asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.SIGTERM)
+            return await super().__aenter__()
+
+    assert await serve_forever(ServeConfig(port=0), lambda: Worker(FakeEngine())) == 0
+    (seen, frozen), = visited
+    assert seen < 10_000 < frozen and gc.get_freeze_count() == 0

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from omni.base.memory import keep_memory
+from omni.base.memory import settled_heap
 from omni.evaluate.metrics.metric import quantile
 from omni.evaluate.senses.goals import Row, measured
 from omni.evaluate.senses.listener import Listener
@@ -30,11 +30,11 @@ def compute(subject: Subject, most: int | None, seed: int, clock_ns: Callable[[]
 
     The number of threads is put to one and back.
     """
-    keep_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        wall, cpu = _timed(subject, most or NUM_BLOCKS, seed, clock_ns, cpu_ns)
+        with settled_heap():    # as where it serves
+            wall, cpu = _timed(subject, most or NUM_BLOCKS, seed, clock_ns, cpu_ns)
     finally:
         torch.set_num_threads(threads)
     both = wall["ears"] + wall["voice"]
