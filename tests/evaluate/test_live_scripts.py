@@ -1,12 +1,14 @@
 """Scripts held in real time against real servers in this process, over real WebSockets; and judged again from disk."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +25,7 @@ from omni.base.events import AgentText, AudioReady, SpeechEnded, SpeechStarted
 from omni.engine.engine import Engine
 from omni.engine.worker import EngineWorker
 from omni.evaluate.lines import CLEAN, Way
-from omni.evaluate.live import Call, hold
+from omni.evaluate.live import Call, hold, hold_all
 from omni.evaluate.playout import Playout
 from omni.evaluate.recorded import judge_again
 from omni.evaluate.scripts import load_scenario
@@ -411,3 +413,21 @@ def test_a_word_cut_before_it_was_heard_is_an_answer_from_disk_too(script, tmp_p
     again = judge_again(load_scenario(path), tmp_path / "was")
     assert again.verdicts[0].detail.startswith("after")
     assert abs(again.record.replies[0].silent_at - reply.silent_at) <= 1
+
+
+def test_while_conversations_are_held_what_was_loaded_is_out_of_the_collectors_way(capsys):
+    """A full collection would hold the clients of all of them, and the server would be said to be late."""
+    class Counting:
+        def call(self, task):
+            return self
+
+        async def hold(self):
+            return gc.get_freeze_count()
+
+        def numbers(self):
+            return {}
+
+    held = []
+    assert hold_all(Counting(), [(Path("a"), None), (Path("b"), None)], lambda *of: held.append(of[2]), at_once=2,
+                    command="simulate") == 0
+    assert min(held) > 10_000 and gc.get_freeze_count() == 0
