@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from omni.nn.state import State, expand_mask
+from omni.nn.state import State, everyone, expand_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ def build_language_model(config: LanguageModelConfig, num_tokens: int) -> nn.Mod
 class _RingLayer(CacheLayerMixin):
     """One layer's view of the state, in the library's cache interface: writes the new keys, returns all slots."""
 
-    def __init__(self, keys: Tensor, values: Tensor, slots_BT: Tensor, active: Tensor):
+    def __init__(self, keys: Tensor, values: Tensor, slots_BT: Tensor, active: Tensor | None):
+        """`active` is None where every row is known to be."""
         super().__init__()
         self.keys, self.values, self.is_initialized = keys, values, True
         self._slots, self._active = slots_BT, active
@@ -60,9 +61,10 @@ class _RingLayer(CacheLayerMixin):
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         """Scatter (B, H, T, d) into the active rows' slots and return (B, H, slots, d)."""
         slots = self._slots[:, None, :, None].expand_as(key_states)
-        keep = expand_mask(self._active, key_states)
         for cache, new in ((self.keys, key_states), (self.values, value_states)):
-            cache.scatter_(2, slots, torch.where(keep, new, cache.gather(2, slots)))
+            if self._active is not None:
+                new = torch.where(expand_mask(self._active, new), new, cache.gather(2, slots))
+            cache.scatter_(2, slots, new)
         return self.keys, self.values
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
@@ -145,7 +147,7 @@ class RingLanguageModel(nn.Module):
         if index.shape[1] > self.window:
             mask = self.visible(index, index).expand(len(embeds_BTD), -1, -1, -1)
             if self._fused:     # there masks are added
-                mask = torch.zeros_like(mask, dtype=embeds_BTD.dtype).masked_fill(~mask, float("-inf"))
+                mask = _added(mask, embeds_BTD.dtype)
         backbone = self.model.get_decoder()
         with self._compiled():
             return backbone(inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=index + offset,
@@ -163,9 +165,9 @@ class RingLanguageModel(nn.Module):
         position.scatter_(1, slots, torch.where(active[:, None], query, position.gather(1, slots)))
         mask = self.visible(position, query)
         # a row that skips this step and never had one sees its own slot, so that its ignored output stays finite
-        mask = mask | (~active)[:, None, None, None]
-        layers = [_RingLayer(state["keys"][:, i], state["values"][:, i], slots, active)
-                  for i in range(self.num_layers)]
+        mask = _added(mask | (~active)[:, None, None, None], embeds_BTD.dtype)  # once, where each layer would
+        rows = None if everyone(active) else active
+        layers = [_RingLayer(state["keys"][:, i], state["values"][:, i], slots, rows) for i in range(self.num_layers)]
         hidden = self.model.get_decoder()(inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=query,
                                           past_key_values=Cache(layers=layers), use_cache=True).last_hidden_state
         state["count"].add_(T * active)
@@ -174,3 +176,8 @@ class RingLanguageModel(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of every token, (..., V)."""
         return self.model.get_output_embeddings()(hidden)
+
+
+def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask that is added to scores, 0 where the boolean one sees and minus infinity elsewhere."""
+    return torch.zeros_like(mask, dtype=dtype).masked_fill(~mask, float("-inf"))

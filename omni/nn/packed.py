@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 MANY = 128  # rows from which on torch's own product is as fast
+_PRODUCT = torch.ops.quantized.linear_dynamic_fp16.default  # not to look for the overload at every call
 
 
 class PackedLinear(nn.Linear):
@@ -30,7 +31,7 @@ class PackedLinear(nn.Linear):
         """(..., in_features) to (..., out_features), float32."""
         if x.dim() < 2 or x.numel() >= MANY * self.in_features or not x.is_cpu or torch.is_grad_enabled():
             return super().forward(x)
-        return torch.ops.quantized.linear_dynamic_fp16(x, self._packed)
+        return _PRODUCT(x, self._packed)
 
 
 def can_pack() -> bool:
