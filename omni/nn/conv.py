@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from omni.nn.state import State, write
 
-FEW = 16  # outputs in time, over all rows
+FEW = 16               # outputs in time, over all rows, up to which a product is quicker than a CPU's convolution
+FEW_OF_A_CHANNEL = 128  # likewise, where each channel has a kernel of its own
 
 
 class CausalConv1d(nn.Module):
@@ -28,7 +29,7 @@ class CausalConv1d(nn.Module):
         inner = nn.Conv1d(in_channels, out_channels, kernel, groups=groups)
         self.weight, self.bias = inner.weight, inner.bias
         self.in_channels = in_channels
-        self.known = groups == 1 or groups == in_channels == out_channels  # to `_few`
+        self.few = FEW if groups == 1 else FEW_OF_A_CHANNEL if groups == in_channels == out_channels else 0
 
     def init_state(self, num_rows: int) -> State:
         """Zeros, as the padding of `forward`."""
@@ -44,9 +45,16 @@ class CausalConv1d(nn.Module):
         x_BTC = torch.cat([state["context"], x_BTC], 1)
         if self.context:
             write(state["context"], x_BTC.narrow(1, T, self.context), active)
-        if x_BTC.is_cuda or B * T // self.stride > FEW or not self.known:
+        if x_BTC.is_cuda or B * T // self.stride > self.few:
             return self._many(x_BTC.transpose(1, 2))
         return self._few(x_BTC)
+
+    def turn(self) -> None:
+        """Lay a kernel for each channel so that neighbours in memory are neighbouring channels, as they are in what it
+        is multiplied with. The weight is a new parameter of the same values: for whoever only steps it."""
+        if self.groups > 1:
+            self.weight = nn.Parameter(self.weight.detach().transpose(0, 2).contiguous().transpose(0, 2),
+                                       requires_grad=self.weight.requires_grad)
 
     def _many(self, x_BCT: Tensor) -> Tensor:
         return F.conv1d(x_BCT, self.weight, self.bias, self.stride, groups=self.groups).transpose(1, 2)

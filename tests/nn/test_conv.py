@@ -1,5 +1,7 @@
 """Causal convolution: what it sees, and what it never sees."""
 
+import copy
+
 import pytest
 import torch
 
@@ -29,18 +31,34 @@ def test_a_kernel_shorter_than_its_stride_would_skip_samples():
 def test_context_is_the_last_of_what_was_heard_and_few_outputs_are_those_of_many(kernel, stride, groups, rows):
     """Rows times outputs lie on both sides of where the library's convolution takes over."""
     torch.manual_seed(0)
-    conv, x = CausalConv1d(4, 4, kernel, stride, groups), torch.randn(rows, 24 * stride, 4)
+    conv, x = CausalConv1d(4, 4, kernel, stride, groups), torch.randn(rows, 54 * stride, 4)
     state, everyone = conv.init_state(rows), torch.ones(rows, dtype=torch.bool)
     assert state["context"].shape == (rows, kernel - stride, 4)
     with torch.no_grad():
         whole, at = conv(x), 0
-        for units in (1, 2, 5, 16):
+        for units in (1, 2, 5, 16, 30):
             end = at + units
             y = conv.step(x[:, at * stride:end * stride], state, everyone)
             torch.testing.assert_close(y, whole[:, at:end], rtol=1e-5, atol=1e-6)
             heard = torch.cat([torch.zeros(rows, kernel, 4), x[:, :end * stride]], 1)
             assert torch.equal(state["context"], heard[:, -(kernel - stride):])
             at = end
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_turned_weights_are_the_same_weights(groups):
+    """Two outputs of a row go by products and sums, those of eighty by the library's convolution."""
+    torch.manual_seed(0)
+    conv = CausalConv1d(4, 4, 9, groups=groups)
+    turned = copy.deepcopy(conv)
+    turned.turn()
+    assert torch.equal(turned.weight, conv.weight) and turned.weight.requires_grad
+    assert (turned.weight.stride(0) == 1) == (groups == 4)
+    with torch.no_grad():
+        for rows in (1, 80):
+            x, everyone = torch.randn(rows, 2, 4), torch.ones(rows, dtype=torch.bool)
+            y, z = (c.step(x, c.init_state(rows), everyone) for c in (conv, turned))
+            torch.testing.assert_close(y, z, rtol=1e-5, atol=1e-6)
 
 
 def test_context_of_a_row_that_is_away_stays():

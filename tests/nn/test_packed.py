@@ -96,5 +96,8 @@ def test_packed_ears_and_mind_step_as_they_run_whole():
 
 def test_weights_are_loaded_packed_for_whoever_asks(tmp_path):
     save_model(tiny.duplex(), tmp_path)
-    kinds = [{type(m) for m in load_model(tmp_path, packed=packed).modules()} for packed in (False, True)]
+    loaded = [load_model(tmp_path, packed=packed) for packed in (False, True)]
+    kinds = [{type(m) for m in model.modules()} for model in loaded]
     assert PackedLinear not in kinds[0] and PackedLinear in kinds[1] and nn.Linear not in kinds[1]
+    turned = [model.encoder.blocks[0].depthwise.weight.stride(0) == 1 for model in loaded]
+    assert turned == [False, True]
