@@ -232,6 +232,7 @@ def main(args) -> int:
     import torch
 
     from omni.model.weights import load_model
+    from omni.nn.conv import turn
     from omni.nn.packed import can_pack
 
     if args.blocks < 1 or any(n < 1 for n in args.conversations):
@@ -257,7 +258,8 @@ def main(args) -> int:
         print(f"{name}: {meaning}")
     times = None
     if can_pack() and torch.device(args.device).type == "cpu":
-        packed, plain = (Engine(loaded, capacity=1, threads=args.threads) for loaded in (model, load_model(args.model)))
+        unpacked = turn(load_model(args.model))     # so that packing is all that differs
+        packed, plain = (Engine(loaded, capacity=1, threads=args.threads) for loaded in (model, unpacked))
         times = bench_matrices(packed, plain)
         print(f"one conversation with matrices packed in half precision, as above: {times:.2f} times as fast as with "
               "float32, in turns in this run")

@@ -26,6 +26,7 @@ from omni.base.errors import WeightsError
 from omni.model.captions import CAPTIONS_FILE, Vocabulary
 from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.tokens import Pieces
+from omni.nn.conv import turn
 from omni.nn.packed import pack
 
 _SHIPPED = Path(__file__).resolve().parent.parent / "weights"
@@ -62,7 +63,7 @@ def load_model(name: str | Path = "tiny", device: str = "cpu", packed: bool = Fa
 
     Args:
         packed: for whoever only steps it, with matrices in half precision where the CPU is faster with them
-            (`omni.nn.packed`); not for training.
+            (`omni.nn.packed`), and depthwise convolutions turned (`omni.nn.conv`); not for training.
 
     Raises:
         WeightsError: there are no such weights, a file of theirs is missing, a tensor does not fit, or they are biased
@@ -79,7 +80,7 @@ def load_model(name: str | Path = "tiny", device: str = "cpu", packed: bool = Fa
         raise WeightsError(f"model.safetensors of {folder.name} cannot be read ({error})") from error
     _fill(model, stored)
     model = model.eval().to(device)
-    return pack(model) if packed else model
+    return pack(turn(model)) if packed else model
 
 
 def fingerprint(name: str | Path = "tiny") -> str:

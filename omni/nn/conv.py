@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from omni.nn.state import State, write
 
-FEW = 16               # outputs in time, over all rows, up to which a product is quicker than a CPU's convolution
-FEW_OF_A_CHANNEL = 128  # likewise, where each channel has a kernel of its own
+FEW = 16                # outputs in time, over all rows, up to which a product is quicker than a CPU's convolution
+FEW_OF_A_CHANNEL = 128  # likewise, where each channel has a kernel of its own and these are turned; else some 64
 
 
 class CausalConv1d(nn.Module):
@@ -49,13 +49,6 @@ class CausalConv1d(nn.Module):
             return self._many(x_BTC.transpose(1, 2))
         return self._few(x_BTC)
 
-    def turn(self) -> None:
-        """Lay a kernel for each channel so that neighbours in memory are neighbouring channels, as they are in what it
-        is multiplied with. The weight is a new parameter of the same values: for whoever only steps it."""
-        if self.groups > 1:
-            self.weight = nn.Parameter(self.weight.detach().transpose(0, 2).contiguous().transpose(0, 2),
-                                       requires_grad=self.weight.requires_grad)
-
     def _many(self, x_BCT: Tensor) -> Tensor:
         return F.conv1d(x_BCT, self.weight, self.bias, self.stride, groups=self.groups).transpose(1, 2)
 
@@ -66,3 +59,16 @@ class CausalConv1d(nn.Module):
         if self.groups == 1:
             return F.linear(windows.flatten(2), self.weight.flatten(1), self.bias)
         return (windows.transpose(2, 3) * self.weight.permute(1, 2, 0)).sum(2) + self.bias
+
+
+def turn(model: nn.Module) -> nn.Module:
+    """Lay the kernels of every depthwise `CausalConv1d` of a model so that neighbours in memory are neighbouring
+    channels, as they are in what `step` multiplies them with on a CPU, and return the model. Others are left.
+
+    For whoever only steps it: the weights are new parameters, of the same values.
+    """
+    for module in model.modules():
+        if isinstance(module, CausalConv1d) and module.groups > 1 and not module.weight.is_cuda:
+            module.weight = nn.Parameter(module.weight.detach().transpose(0, 2).contiguous().transpose(0, 2),
+                                         requires_grad=module.weight.requires_grad)
+    return model

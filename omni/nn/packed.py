@@ -11,8 +11,6 @@ element is widened as it is fetched, and sums are float32.
 import torch
 from torch import Tensor, nn
 
-from omni.nn.conv import CausalConv1d
-
 MANY = 128  # rows from which on torch's own product is as fast
 _PRODUCT = torch.ops.quantized.linear_dynamic_fp16.default  # not to look for the overload at every call
 
@@ -43,15 +41,11 @@ def can_pack() -> bool:
 
 def pack(model: nn.Module) -> nn.Module:
     """Pack every float32 linear layer of a model that lies on a CPU, in place, and return the model; elsewhere, and
-    where `can_pack` says no, they are left as they are. Depthwise convolutions are turned (`CausalConv1d.turn`)
-    everywhere, which changes no result.
+    where `can_pack` says no, the model is left as it is.
 
     For whoever only steps it. Weights keep 11 bits: where they come from int8 with a scale for each row, that adds at
     most a sixteenth of a step of int8 to any of them. A matrix that half precision cannot hold stays as it is.
     """
-    for module in model.modules():
-        if isinstance(module, CausalConv1d):
-            module.turn()
     if not can_pack():
         return model
     for parent in list(model.modules()):

@@ -21,6 +21,7 @@ from omni.model.duplex import DuplexConfig, DuplexModel
 from omni.model.ears import ears_of_run
 from omni.model.language_model import LanguageModelConfig
 from omni.model.tokens import Pieces
+from omni.nn.conv import turn
 from omni.nn.packed import pack
 
 EARS, MIND, VOICE = "ears", "mind", "voice"
@@ -88,7 +89,7 @@ def _of_run(name: str, folder: Path, told: dict[str, Any]) -> Subject:
     except (OSError, weights.SafetensorError, RuntimeError) as error:
         raise WeightsError(f"model.safetensors of {folder.name} cannot be used ({error})") from error
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
-    return Subject(name, pack(model.eval()), frozenset((part,)),
+    return Subject(name, pack(turn(model.eval())), frozenset((part,)),
                    {"weights": digest, "config": base_config.fingerprint(config)})
 
 
