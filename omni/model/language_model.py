@@ -169,7 +169,7 @@ class RingLanguageModel(nn.Module):
         rows = None if everyone(active) else active
         layers = [_RingLayer(state["keys"][:, i], state["values"][:, i], slots, rows) for i in range(self.num_layers)]
         hidden = self.model.get_decoder()(inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=query,
-                                          past_key_values=Cache(layers=layers), use_cache=True).last_hidden_state
+                                          cache=Cache(layers=layers), use_cache=True).last_hidden_state
         state["count"].add_(T * active)
         return hidden
 
